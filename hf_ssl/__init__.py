@@ -1,0 +1,51 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Self-supervised pre-training inside the Hugging Face ecosystem.
+
+Importing the package registers its classes with transformers' Auto classes. It imports models only; data, training,
+evaluation and conversion are imported by name when they are needed.
+"""
+
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForAudioClassification,
+    AutoModelForAudioFrameClassification,
+    AutoModelForAudioXVector,
+    AutoModelForCTC,
+    AutoModelForPreTraining,
+    Wav2Vec2FeatureExtractor,
+)
+
+from .models.configuration_data2vec2 import Data2Vec2AudioConfig
+from .models.modeling_data2vec2_audio import (
+    Data2Vec2AudioForAudioFrameClassification,
+    Data2Vec2AudioForCTC,
+    Data2Vec2AudioForPreTraining,
+    Data2Vec2AudioForSequenceClassification,
+    Data2Vec2AudioForXVector,
+    Data2Vec2AudioModel,
+    Data2Vec2AudioPreTrainedModel,
+)
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "Data2Vec2AudioConfig",
+    "Data2Vec2AudioForAudioFrameClassification",
+    "Data2Vec2AudioForCTC",
+    "Data2Vec2AudioForPreTraining",
+    "Data2Vec2AudioForSequenceClassification",
+    "Data2Vec2AudioForXVector",
+    "Data2Vec2AudioModel",
+    "Data2Vec2AudioPreTrainedModel",
+]
+
+AutoConfig.register("data2vec2-audio", Data2Vec2AudioConfig)
+AutoModel.register(Data2Vec2AudioConfig, Data2Vec2AudioModel)
+AutoModelForPreTraining.register(Data2Vec2AudioConfig, Data2Vec2AudioForPreTraining)
+AutoModelForCTC.register(Data2Vec2AudioConfig, Data2Vec2AudioForCTC)
+AutoModelForAudioClassification.register(Data2Vec2AudioConfig, Data2Vec2AudioForSequenceClassification)
+AutoModelForAudioFrameClassification.register(Data2Vec2AudioConfig, Data2Vec2AudioForAudioFrameClassification)
+AutoModelForAudioXVector.register(Data2Vec2AudioConfig, Data2Vec2AudioForXVector)
+AutoFeatureExtractor.register(Data2Vec2AudioConfig, Wav2Vec2FeatureExtractor)

@@ -1,0 +1,35 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Convolution over frames, as in the convolutional positions and the decoder of data2vec 2.0."""
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+
+class FrameConv1d(nn.Module):
+    """Grouped convolution that keeps the number of frames, then layer norm without parameters, then GELU.
+
+    Args:
+        in_channels, out_channels, kernel_size, groups: As in `torch.nn.Conv1d`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, groups: int):
+        super().__init__()
+        self.conv = nn.Conv1d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, groups=groups)
+
+    def forward(self, hidden_states: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """
+        Args:
+            hidden_states: `(batch_size, sequence_length, in_channels)`.
+            frame_mask: `(batch_size, sequence_length)`, `True` at real frames. Padded frames are zeroed before the
+                convolution, which is what it would see beyond the end of an unpadded sequence.
+
+        Returns:
+            `(batch_size, sequence_length, out_channels)`.
+        """
+        if frame_mask is not None:
+            hidden_states = hidden_states * frame_mask.unsqueeze(-1).to(hidden_states.dtype)
+        num_frames = hidden_states.shape[1]
+        # an even kernel gives one frame too many
+        hidden_states = self.conv(hidden_states.transpose(1, 2))[..., :num_frames].transpose(1, 2)
+        return F.gelu(F.layer_norm(hidden_states, hidden_states.shape[-1:]))

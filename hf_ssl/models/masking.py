@@ -1,0 +1,306 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Masks of self-supervised pre-training, and the gather and scatter of what stays visible.
+
+Drawing a mask is a pure function of lengths, parameters and generator. `True` always means *masked*. The draws follow
+the originals' order of random calls, so that the same generator gives the same mask (tests/parity), except where a
+docstring names a deviation.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+
+def draw_span_masks(
+    length: int,
+    num_masks: int,
+    *,
+    mask_prob: float,
+    mask_length: int,
+    mask_prob_adjust: float = 0.0,
+    mask_dropout: float = 0.0,
+    inverse: bool = False,
+    non_overlapping: bool = False,
+    expand_adjacent: bool = False,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Draws `num_masks` span masks over the `length` real frames of one utterance (data2vec 2.0, section 3.3).
+
+    Span centres fall anywhere, spans are cut at the edges, and single frames are then masked or unmasked at random
+    until every mask has exactly `int(mask_prob * length)` masked frames (`compute_block_mask_1d` of the original).
+
+    Deviation: however short the utterance, at least one span is drawn, at least one frame is masked and, if there are
+    two frames or more, at least one stays visible. The original may mask nothing.
+
+    Args:
+        length: Number of real frames, at least 1.
+        num_masks: How many independent masks to draw.
+        mask_prob: Share of frames to mask (to keep visible with `inverse=True`).
+        mask_length: Frames per span.
+        mask_prob_adjust: Added to `mask_prob` when spans are drawn, to make up for overlaps.
+        mask_dropout: Share by which spans are drawn in excess before the count is corrected.
+        inverse: Draw spans of what stays visible instead of what is masked.
+        non_overlapping: Draw spans from a grid of `mask_length` frames, so that they cannot overlap.
+        expand_adjacent: Make up for missing frames beside spans instead of anywhere.
+        generator: Source of randomness; torch's global one if absent.
+
+    Returns:
+        `torch.BoolTensor` of shape `(num_masks, length)`.
+    """
+    _check_mask_parameters(length, mask_prob, mask_length)
+    span_prob = 1 - mask_prob if inverse else mask_prob
+    if non_overlapping:
+        grid_size = math.ceil(length / mask_length)
+        num_spans = max(1, int(grid_size * (span_prob + mask_prob_adjust) * (1 + mask_dropout)))
+        grid = _choose(torch.ones(num_masks, grid_size), num_spans, generator)
+        spans = grid.repeat_interleave(mask_length, dim=1)[:, :length]
+    else:
+        num_spans = max(1, int(length * ((span_prob + mask_prob_adjust) / mask_length) * (1 + mask_dropout)))
+        centres = torch.randint(0, length, size=(num_masks, num_spans), generator=generator)
+        offsets = torch.arange(mask_length) - mask_length // 2
+        frames = (centres.unsqueeze(-1) + offsets).clamp_(0, length - 1).view(num_masks, -1)
+        spans = torch.zeros(num_masks, length).scatter_(1, frames, 1.0)
+    neighbours = torch.tensor([1.0, 0.0, 1.0]) if expand_adjacent else None
+    target = _clamp_count(int(length * span_prob), length)
+    spans = torch.stack([_set_count(row, target, mask_dropout, neighbours, generator) for row in spans])
+    return spans.bool() ^ inverse
+
+
+def draw_block_masks(
+    grid_size: int,
+    num_masks: int,
+    *,
+    mask_prob: float,
+    mask_length: int,
+    mask_prob_adjust: float = 0.0,
+    mask_dropout: float = 0.0,
+    inverse: bool = False,
+    non_overlapping: bool = False,
+    expand_adjacent: bool = False,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Draws `num_masks` masks of square blocks over a `grid_size` x `grid_size` grid of patches.
+
+    With `inverse=True` the blocks are what stays visible: data2vec 2.0's inverse block masking for images (section
+    3.3, figure 2). All masks have the same number of masked patches (`compute_block_mask_2d` of the original). The
+    arguments are those of [`draw_span_masks`]; `mask_length` is the side of a block in patches.
+
+    Returns:
+        `torch.BoolTensor` of shape `(num_masks, grid_size * grid_size)`, patches in row-major order.
+    """
+    num_patches = grid_size**2
+    _check_mask_parameters(num_patches, mask_prob, mask_length)
+    span_prob = 1 - mask_prob if inverse else mask_prob
+    if non_overlapping:
+        coarse_size = math.ceil(grid_size / mask_length)
+        num_blocks = max(1, int(coarse_size**2 * (span_prob + mask_prob_adjust) * (1 + mask_dropout)))
+        coarse = _choose(torch.ones(num_masks, coarse_size**2), num_blocks, generator)
+        blocks = coarse.view(num_masks, coarse_size, coarse_size)
+        blocks = blocks.repeat_interleave(mask_length, 1).repeat_interleave(mask_length, 2)
+        blocks = blocks[:, :grid_size, :grid_size].reshape(num_masks, -1)
+    else:
+        area = mask_length**2
+        num_blocks = max(1, int(num_patches * ((span_prob + mask_prob_adjust) / area) * (1 + mask_dropout)))
+        centres = torch.randint(0, num_patches, size=(num_masks, num_blocks), generator=generator)
+        blocks = _expand_blocks(centres, grid_size, mask_length)
+    neighbours = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]) if expand_adjacent else None
+    target = _clamp_count(int(num_patches * span_prob), num_patches)
+    blocks = torch.stack([_set_count(row, target, mask_dropout, neighbours, generator) for row in blocks])
+    return blocks.bool() ^ inverse
+
+
+def draw_random_masks(
+    length: int, num_masks: int, *, mask_prob: float, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Draws `num_masks` masks of single positions (the text masks of data2vec 2.0; `random_masking` of MAE).
+
+    Returns:
+        `torch.BoolTensor` of shape `(num_masks, length)` with `length - int(length * (1 - mask_prob))` masked
+        positions in every row, at least one, and at least one visible where `length >= 2`.
+    """
+    _check_mask_parameters(length, mask_prob, 1)
+    num_masked = _clamp_count(length - int(length * (1 - mask_prob)), length)
+    noise = torch.rand(num_masks, length, generator=generator)
+    ranks = noise.argsort(dim=1).argsort(dim=1)
+    return ranks >= length - num_masked
+
+
+def draw_mask_indices(
+    lengths: Sequence[int],
+    sequence_length: int,
+    *,
+    mask_prob: float,
+    mask_length: int,
+    generators: Sequence[np.random.Generator],
+    min_masks: int = 0,
+    same_count: bool = False,
+    add_masks: bool = False,
+    mask_dropout: float = 0.0,
+) -> torch.Tensor:
+    """Draws one span mask per sequence with span *starts* chosen without replacement (wav2vec 2.0, section 4.2).
+
+    These are the masks of fine-tuning (SpecAugment-like, over frames or channels) and of data2vec 1
+    (`compute_mask_indices` of the original with static span lengths). Masks never reach beyond `lengths`.
+
+    Deviation: where the original stops with "the entire sequence is masked", one position stays visible.
+
+    Args:
+        lengths: Real length of each sequence.
+        sequence_length: Padded length of the result.
+        mask_prob: Expected share of masked positions if spans did not overlap.
+        mask_length: Positions per span.
+        generators: One numpy generator per sequence, so that a sequence's mask does not depend on its neighbours.
+        min_masks: Smallest number of spans per sequence.
+        same_count: Unmask at random until all rows have as many masked positions as the row with the fewest.
+        add_masks: With `same_count`, mask up to the row with the most instead.
+        mask_dropout: Share of masked positions that are unmasked again at the end.
+
+    Returns:
+        `torch.BoolTensor` of shape `(len(lengths), sequence_length)`.
+    """
+    rows = [
+        _span_positions(length, mask_prob, mask_length, min_masks, generator)
+        for length, generator in zip(lengths, generators, strict=True)
+    ]
+    mask = np.zeros((len(rows), sequence_length), dtype=bool)
+    counts = [len(row) for row in rows]
+    target = (max(counts) if add_masks else min(counts)) if same_count and counts else None
+    for index, (row, length) in enumerate(zip(rows, lengths, strict=True)):
+        # rows of equal counts depend on each other anyway; the original corrects all of them with the last generator
+        generator = generators[-1] if same_count else generators[index]
+        if target is not None and len(row) > target:
+            row = generator.choice(row, target, replace=False)
+        mask[index, row] = True
+        if target is not None and len(row) < target:
+            unmasked = np.flatnonzero(~mask[index, :length])
+            missing = min(target - len(row), max(0, len(unmasked) - 1))
+            mask[index, generator.choice(unmasked, missing, replace=False)] = True
+        if mask_dropout > 0:
+            masked = np.flatnonzero(mask[index])
+            holes = np.rint(len(masked) * mask_dropout).astype(int)
+            mask[index, generator.choice(masked, holes, replace=False)] = False
+    return torch.from_numpy(mask)
+
+
+class VisibleFrames(NamedTuple):
+    """Where the visible frames of each sequence are.
+
+    `positions`, `(batch_size, max_visible)`: original positions of the visible frames in ascending order, then filler.
+    `is_real`, `(batch_size, max_visible)`: `False` at the filler of sequences with fewer visible frames.
+    `visible`, `(batch_size, sequence_length)`: the mask it was made of.
+    """
+
+    positions: torch.Tensor
+    is_real: torch.Tensor
+    visible: torch.Tensor
+
+
+def find_visible_frames(visible: torch.Tensor) -> VisibleFrames:
+    """Turns a mask of visible frames, `(batch_size, sequence_length)`, into their positions."""
+    counts = visible.sum(dim=-1)
+    max_visible = max(
+        1, int(counts.max())
+    )  # at least one slot, so that a fully masked batch has a shape to compute on
+    positions = torch.sort(visible.to(torch.uint8), dim=-1, descending=True, stable=True).indices[:, :max_visible]
+    is_real = torch.arange(max_visible, device=visible.device) < counts.unsqueeze(-1)
+    return VisibleFrames(positions, is_real, visible)
+
+
+def gather_frames(hidden_states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
+    """Picks frames: `(batch_size, sequence_length, hidden_size)` -> `(batch_size, num_positions, hidden_size)`."""
+    return hidden_states.gather(1, positions.unsqueeze(-1).expand(-1, -1, hidden_states.shape[-1]))
+
+
+def scatter_visible(encoded: torch.Tensor, visible: torch.Tensor, fill: torch.Tensor) -> torch.Tensor:
+    """Puts encoded visible frames back to their places in time and `fill` everywhere else.
+
+    Args:
+        encoded: `(batch_size, max_visible, hidden_size)`, in ascending order of position.
+        visible: `(batch_size, sequence_length)`, bool.
+        fill: `(batch_size, sequence_length, hidden_size)` or broadcastable to it.
+    """
+    ranks = (visible.long().cumsum(-1) - 1).clamp_min(0)
+    return torch.where(visible.unsqueeze(-1), gather_frames(encoded, ranks), fill)
+
+
+def _check_mask_parameters(length: int, mask_prob: float, mask_length: int) -> None:
+    if length < 1:
+        raise ValueError(f"A mask needs a sequence of at least one position, but got length {length}.")
+    if not 0 < mask_prob < 1:
+        raise ValueError(f"`mask_prob` must lie strictly between 0 and 1, but got {mask_prob}.")
+    if mask_length < 1:
+        raise ValueError(f"`mask_length` must be at least 1, but got {mask_length}.")
+
+
+def _clamp_count(count: int, length: int) -> int:
+    """At least one position masked and, where there are two or more, at least one visible."""
+    return max(1, min(count, length - 1))
+
+
+def _choose(weights: torch.Tensor, count: int, generator: torch.Generator | None) -> torch.Tensor:
+    """Marks `count` distinct positions per row of `weights` with 1."""
+    chosen = torch.multinomial(weights, min(count, weights.shape[-1]), replacement=False, generator=generator)
+    return torch.zeros_like(weights).scatter_(-1, chosen, 1.0)
+
+
+def _expand_blocks(centres: torch.Tensor, grid_size: int, mask_length: int) -> torch.Tensor:
+    """Grows patches, `(num_masks, num_blocks)`, to squares; returns `(num_masks, grid_size**2)` of 0 and 1."""
+    offsets = torch.arange(mask_length) - mask_length // 2
+    rows = (centres.div(grid_size, rounding_mode="floor").unsqueeze(-1) + offsets).clamp_(0, grid_size - 1)
+    columns = (centres.remainder(grid_size).unsqueeze(-1) + offsets).clamp_(0, grid_size - 1)
+    patches = rows.unsqueeze(-1) * grid_size + columns.unsqueeze(-2)
+    return torch.zeros(len(centres), grid_size**2).scatter_(1, patches.flatten(1), 1.0)
+
+
+def _set_count(
+    row: torch.Tensor,
+    target: int,
+    mask_dropout: float,
+    neighbours: torch.Tensor | None,
+    generator: torch.Generator | None,
+) -> torch.Tensor:
+    """Masks or unmasks single positions of one mask until `target` of them are masked."""
+    row = row.clone()
+    if neighbours is not None:
+        _expand_to_neighbours(row, int(target * (1 + mask_dropout)), neighbours, generator)
+    surplus = int(row.sum()) - target
+    if surplus > 0:
+        row[torch.multinomial(row, surplus, replacement=False, generator=generator)] = 0
+    elif surplus < 0:
+        row[torch.multinomial(1 - row, -surplus, replacement=False, generator=generator)] = 1
+    return row
+
+
+def _expand_to_neighbours(
+    row: torch.Tensor, target: int, neighbours: torch.Tensor, generator: torch.Generator | None
+) -> None:
+    """Masks positions next to masked ones, in place, until `target` are masked."""
+    is_grid = neighbours.dim() == 2
+    side = math.isqrt(len(row)) if is_grid else len(row)
+    while (missing := target - int(row.sum())) > 0:
+        shaped = row.view(1, 1, side, side) if is_grid else row.view(1, 1, side)
+        convolve = F.conv2d if is_grid else F.conv1d
+        touching = convolve(shaped, neighbours[None, None], padding="same").clamp_max(1).flatten()
+        candidates = ((1 - row + touching) > 1).float()
+        count = min(int(candidates.sum()), missing)
+        row[torch.multinomial(candidates, count, replacement=False, generator=generator)] = 1
+
+
+def _span_positions(
+    length: int, mask_prob: float, mask_length: int, min_masks: int, generator: np.random.Generator
+) -> np.ndarray:
+    """Masked positions of one sequence, ascending; never all of a sequence of two or more."""
+    # the random number rounds up or down so that the expectation is exact
+    num_spans = max(min_masks, int(mask_prob * length / float(mask_length) + generator.random()))
+    num_spans = min(num_spans, length - 1)
+    if num_spans < 1:
+        return np.empty(0, dtype=int)
+    reserved = mask_length if length - mask_length > num_spans else length - num_spans - 1
+    starts = generator.choice(length - reserved, num_spans, replace=False)
+    positions = np.unique((starts[:, None] + np.arange(mask_length)).ravel())
+    positions = positions[positions < length]
+    return positions if len(positions) < length else np.sort(generator.choice(positions, length - 1, replace=False))

@@ -1,0 +1,579 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""data2vec 2.0: the transformer trunk and the pre-training objective that all modalities share.
+
+A model has three stages, which are also the units that a teacher may average:
+
+- `local_encoder`: raw input -> local features (waveform encoder, patch or token embedding);
+- `context_encoder`: positions and prenet, on all frames or on the visible ones only;
+- `trunk`: the transformer whose layers make the targets.
+
+The modalities' front ends, heads and forwards live in files of their own (`modeling_data2vec2_audio.py`, ...), so that
+no file grows beyond what one can read in a sitting.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import initialization as init
+from transformers.activations import ACT2FN
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.utils import ModelOutput
+from transformers.utils.output_capturing import OutputRecorder
+
+from .configuration_data2vec2 import Data2Vec2AudioConfig
+from .convolutions import FrameConv1d
+from .decoders import ConvDecoder1d
+from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
+from .teacher import EMATeacher, average_layers, ema_decay
+
+# Stages that each scope of the teacher averages (`ema_encoder_only` and `ema_local_encoder` of the original).
+TEACHER_STAGES = {
+    "trunk": ("trunk",),
+    "encoder": ("context_encoder", "trunk"),
+    "model": ("local_encoder", "context_encoder", "trunk"),
+}
+
+
+def eager_attention_forward(
+    module: nn.Module,
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    attention_mask: torch.Tensor | None,
+    scaling: float,
+    dropout: float = 0.0,
+    position_bias: torch.Tensor | None = None,
+    **kwargs,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Attention written out. `query`, `key`, `value`: `(batch_size, num_heads, sequence_length, head_size)`."""
+    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
+    if position_bias is not None:
+        scores = scores + position_bias
+    probabilities = F.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype)
+    probabilities = F.dropout(probabilities, p=dropout, training=module.training)
+    return torch.matmul(probabilities, value).transpose(1, 2).contiguous(), probabilities
+
+
+class Data2Vec2Attention(nn.Module):
+    """Multi-head self-attention with additive biases by position; one matrix for queries, keys and values."""
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__()
+        self.config = config
+        self.head_size = config.hidden_size // config.num_attention_heads
+        self.scaling = self.head_size**-0.5
+        self.is_causal = False
+        self.qkv = nn.Linear(config.hidden_size, 3 * config.hidden_size)
+        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def forward(
+        self, hidden_states: torch.Tensor, position_bias: torch.Tensor | None = None, **kwargs
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        batch_size, sequence_length, hidden_size = hidden_states.shape
+        qkv = self.qkv(hidden_states).view(batch_size, sequence_length, 3, -1, self.head_size)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+            self.config._attn_implementation, eager_attention_forward
+        )
+        # The bias is passed as `position_bias`: flex attention would apply a mask's first head to all heads.
+        attended, probabilities = attend(
+            self,
+            query,
+            key,
+            value,
+            None,
+            dropout=self.config.attention_dropout if self.training else 0.0,
+            scaling=self.scaling,
+            position_bias=position_bias,
+            **kwargs,
+        )
+        return self.out_proj(attended.reshape(batch_size, sequence_length, hidden_size)), probabilities
+
+
+class Data2Vec2MLP(nn.Module):
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__()
+        self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
+        self.activation = ACT2FN[config.hidden_act]
+        self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
+        self.dropout = nn.Dropout(config.activation_dropout)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        hidden_states = self.dropout(self.activation(self.fc1(hidden_states)))
+        return self.dropout(self.fc2(hidden_states))
+
+
+class Data2Vec2Layer(GradientCheckpointingLayer):
+    """One transformer layer, post-norm or pre-norm, with LayerDrop and stochastic depth."""
+
+    def __init__(self, config: Data2Vec2AudioConfig, layerdrop: float, drop_path_rate: float):
+        super().__init__()
+        self.layer_norm_first = config.layer_norm_first
+        self.drops_residual = config.pre_norm_drops_residual
+        self.layerdrop = layerdrop
+        self.drop_path_rate = drop_path_rate
+        norm_options = {"eps": config.layer_norm_eps, "elementwise_affine": config.layer_norm_affine}
+        self.attention = Data2Vec2Attention(config)
+        self.attention_layer_norm = nn.LayerNorm(config.hidden_size, **norm_options)
+        self.mlp = Data2Vec2MLP(config)
+        self.mlp_layer_norm = nn.LayerNorm(config.hidden_size, **norm_options)
+        self.dropout = nn.Dropout(config.hidden_dropout)
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        position_bias: torch.Tensor | None = None,
+        ffn_outputs: list[torch.Tensor] | None = None,
+        **kwargs,
+    ) -> torch.Tensor:
+        """
+        Args:
+            hidden_states: `(batch_size, sequence_length, hidden_size)`.
+            position_bias: Added to attention scores, broadcastable to
+                `(batch_size, num_heads, sequence_length, sequence_length)`.
+            ffn_outputs: If given, the output of the feed-forward network before dropout and residual is appended: the
+                layer's contribution to the targets.
+        """
+        # LayerDrop inside the layer: whoever records hidden states sees every layer, and sharded layers stay in step.
+        if self.training and self.layerdrop > 0 and torch.rand([]) < self.layerdrop:
+            return hidden_states
+        if self.layer_norm_first:
+            attended, _ = self.attention(self.attention_layer_norm(hidden_states), position_bias, **kwargs)
+            hidden_states = hidden_states + self._drop_path(self.dropout(attended))
+            ffn_output = self.mlp(self.mlp_layer_norm(hidden_states))
+            residual = ffn_output if self.drops_residual else hidden_states
+            hidden_states = residual + self._drop_path(self.dropout(ffn_output))
+        else:
+            attended, _ = self.attention(hidden_states, position_bias, **kwargs)
+            hidden_states = self.attention_layer_norm(hidden_states + self._drop_path(self.dropout(attended)))
+            ffn_output = self.mlp(hidden_states)
+            hidden_states = self.mlp_layer_norm(hidden_states + self._drop_path(self.dropout(ffn_output)))
+        if ffn_outputs is not None:
+            ffn_outputs.append(ffn_output)
+        return hidden_states
+
+    def _drop_path(self, branch: torch.Tensor) -> torch.Tensor:
+        """Stochastic depth: drops the branch for whole sequences, scaled so that its expectation stays."""
+        if not self.training or self.drop_path_rate == 0:
+            return branch
+        keep = 1 - self.drop_path_rate
+        return branch * (branch.new_empty(branch.shape[0], 1, 1).bernoulli_(keep) / keep)
+
+
+class AttentionBias(nn.Module):
+    """Symmetric ALiBi with a learned scale: `-scale * slope_of_head * |i - j|` between frames `i` and `j`.
+
+    The slopes are those of ALiBi (Press et al., 2022, section 3), also for head counts that are no power of two.
+    """
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__()
+        self.config = config
+        self.num_layers = config.num_prenet_layers + config.num_hidden_layers
+        shape = (
+            self.num_layers if config.alibi_scale_per_layer else 1,
+            config.num_attention_heads if config.alibi_scale_per_head else 1,
+        )
+        if config.learn_alibi_scale:
+            self.scale = nn.Parameter(torch.full(shape, float(config.alibi_scale)))
+        else:
+            self.register_buffer("scale", torch.full(shape, float(config.alibi_scale)))
+
+    def forward(self, positions: torch.Tensor) -> list[torch.Tensor]:
+        """
+        Args:
+            positions: `(batch_size, sequence_length)`, original positions of the frames.
+
+        Returns:
+            One bias per layer of prenet and trunk (the same tensor for all of them if they share their scale), each
+            of shape `(batch_size, num_heads, sequence_length, sequence_length)`, float32.
+        """
+        unscaled = alibi_bias(positions, self.config.num_attention_heads)
+        biases = [unscaled * scale.view(1, -1, 1, 1) for scale in self.scale.float().clamp_min(0)]
+        return biases if len(biases) == self.num_layers else biases * self.num_layers
+
+
+def alibi_slopes(num_heads: int) -> list[float]:
+    """Slopes of ALiBi: a geometric series; for counts that are no power of two, every other slope of the next one."""
+    power = 2 ** math.floor(math.log2(num_heads))
+    start = 2 ** (-(2 ** -(math.log2(power) - 3)))
+    slopes = [start ** (index + 1) for index in range(power)]
+    if power == num_heads:
+        return slopes
+    return slopes + alibi_slopes(2 * power)[0::2][: num_heads - power]
+
+
+def alibi_bias(positions: torch.Tensor, num_heads: int, euclidean: bool = False) -> torch.Tensor:
+    """ALiBi of scale 1: the negative distance between positions times the slope of each head.
+
+    Args:
+        positions: `(batch_size, sequence_length)`, or `(batch_size, sequence_length, num_dims)` for a grid.
+        num_heads: Number of attention heads.
+        euclidean: Straight distances on a grid instead of Manhattan distances.
+
+    Returns:
+        `(batch_size, num_heads, sequence_length, sequence_length)`.
+    """
+    slopes = torch.tensor(alibi_slopes(num_heads), device=positions.device).view(1, -1, 1, 1)
+    if positions.dim() == 2:
+        positions = positions.unsqueeze(-1)
+    differences = positions.unsqueeze(-2) - positions.unsqueeze(-3)
+    distances = differences.square().sum(-1).sqrt() if euclidean else differences.abs().sum(-1)
+    return slopes * -distances.unsqueeze(1)
+
+
+def make_layers(
+    config: Data2Vec2AudioConfig, num_layers: int, layerdrop: float, drop_path_rates: tuple[float, float]
+) -> nn.ModuleList:
+    first, last = drop_path_rates
+    step = (last - first) / max(1, num_layers - 1)
+    return nn.ModuleList(Data2Vec2Layer(config, layerdrop, first + index * step) for index in range(num_layers))
+
+
+class Data2Vec2ContextEncoder(nn.Module):
+    """Positions and prenet: what stands between the local features and the trunk.
+
+    Args:
+        config: The model's configuration.
+        position_encoder: Module that maps features `(batch_size, sequence_length, hidden_size)` and a frame mask to
+            positions of the same shape, which are added; `None` if the local features already have theirs.
+    """
+
+    def __init__(self, config: Data2Vec2AudioConfig, position_encoder: nn.Module | None = None):
+        super().__init__()
+        self.config = config
+        self.position_encoder = position_encoder
+        self.attention_bias = AttentionBias(config) if config.use_alibi else None
+        self.layer_norm = nn.LayerNorm(
+            config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=config.layer_norm_affine
+        )
+        self.dropout = nn.Dropout(config.prenet_dropout)
+        self.layers = make_layers(
+            config, config.num_prenet_layers, config.prenet_layerdrop, tuple(config.prenet_drop_path_rates)
+        )
+
+    def forward(
+        self,
+        features: torch.Tensor,
+        frame_mask: torch.Tensor | None = None,
+        visible_frames: VisibleFrames | None = None,
+        **kwargs,
+    ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+        """
+        Args:
+            features: Local features, `(batch_size, sequence_length, hidden_size)`.
+            frame_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
+            visible_frames: Encode only these frames; all of them if `None`.
+
+        Returns:
+            The trunk's input, `(batch_size, num_frames, hidden_size)`, and its attention bias for each layer.
+        """
+        if self.position_encoder is not None:
+            convolved_mask = None if self.config.convolve_padding else frame_mask
+            features = features + self.position_encoder(features, convolved_mask)
+        key_mask = frame_mask
+        positions = torch.arange(features.shape[1], device=features.device).unsqueeze(0)
+        if visible_frames is not None:
+            positions = visible_frames.positions
+            features = gather_frames(features, positions)
+            key_mask = visible_frames.is_real
+            if frame_mask is not None:
+                key_mask = key_mask & frame_mask.gather(1, positions)
+        biases = self._attention_biases(positions, key_mask, features)
+        hidden_states = features if self.config.layer_norm_first else self.layer_norm(features)
+        hidden_states = self.dropout(hidden_states)
+        for layer, bias in zip(self.layers, biases, strict=False):
+            hidden_states = layer(hidden_states, bias, **kwargs)
+        if self.config.layer_norm_first:
+            hidden_states = self.layer_norm(hidden_states)
+        return hidden_states, biases[len(self.layers) :]
+
+    def _attention_biases(
+        self, positions: torch.Tensor, key_mask: torch.Tensor | None, features: torch.Tensor
+    ) -> list[torch.Tensor | None]:
+        """One additive bias per layer of prenet and trunk: ALiBi, and a very low score at keys that are not real."""
+        num_layers = self.config.num_prenet_layers + self.config.num_hidden_layers
+        lowest = torch.finfo(features.dtype).min
+        if self.attention_bias is not None:
+            biases = self.attention_bias(positions)
+        elif key_mask is not None:
+            biases = [features.new_zeros(1, self.config.num_attention_heads, 1, key_mask.shape[1])] * num_layers
+        else:
+            return [None] * num_layers
+        finished: dict[int, torch.Tensor] = {}  # layers that share a scale share the tensor
+        for bias in biases:
+            if id(bias) not in finished:
+                masked = bias if key_mask is None else bias.masked_fill(~key_mask[:, None, None], lowest)
+                finished[id(bias)] = masked.to(features.dtype)
+        if self.config._attn_implementation == "flex_attention":  # it indexes the bias, and so cannot broadcast it
+            shape = (features.shape[0], -1, features.shape[1], -1)
+            finished = {key: bias.expand(*shape) for key, bias in finished.items()}
+        return [finished[id(bias)] for bias in biases]
+
+
+class Data2Vec2Trunk(nn.Module):
+    """The transformer whose layers make the targets."""
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__()
+        self.config = config
+        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.layers = make_layers(config, config.num_hidden_layers, config.layerdrop, tuple(config.drop_path_rates))
+        self.layer_norm = None
+        if config.layer_norm_first:
+            self.layer_norm = nn.LayerNorm(
+                config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=config.layer_norm_affine
+            )
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        position_biases: list[torch.Tensor | None],
+        layer_outputs: list[torch.Tensor] | None = None,
+        **kwargs,
+    ) -> torch.Tensor:
+        """
+        Args:
+            hidden_states: `(batch_size, num_frames, hidden_size)`.
+            position_biases: One per layer.
+            layer_outputs: If given, every layer's contribution to the targets (`config.target_source`) is appended.
+        """
+        collect_ffn = layer_outputs if self.config.target_source == "ffn" else None
+        collect_blocks = layer_outputs if self.config.target_source == "block" else None
+        hidden_states = self.input_dropout(hidden_states)
+        for layer, position_bias in zip(self.layers, position_biases, strict=True):
+            hidden_states = layer(hidden_states, position_bias, collect_ffn, **kwargs)
+            if collect_blocks is not None:
+                collect_blocks.append(hidden_states)
+        return hidden_states if self.layer_norm is None else self.layer_norm(hidden_states)
+
+
+class Data2Vec2PreTrainedModel(PreTrainedModel):
+    """Weights' initialisation and loading, common to all models of data2vec 2.0."""
+
+    config: Data2Vec2AudioConfig
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["Data2Vec2Layer"]
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _keep_in_fp32_modules_strict = {"teacher"}
+    _can_record_outputs = {
+        "hidden_states": Data2Vec2Layer,
+        "attentions": OutputRecorder(Data2Vec2Attention, index=1),
+    }
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        """BERT's initialisation for the transformer, torch's own for decoder and positions, as in the original."""
+        if isinstance(module, nn.Linear):
+            init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, nn.LayerNorm | nn.GroupNorm):
+            if module.weight is not None:
+                init.ones_(module.weight)
+                init.zeros_(module.bias)
+        elif isinstance(module, FrameConv1d):
+            _init_like_torch(module.conv)
+        elif isinstance(module, ConvDecoder1d):
+            for projection in module.projections:
+                _init_like_torch(projection)
+        elif isinstance(module, AttentionBias):
+            init.constant_(module.scale, float(self.config.alibi_scale))
+        elif isinstance(module, EMATeacher):
+            init.zeros_(module.num_updates)
+
+
+def _init_like_torch(module: nn.Linear | nn.Conv1d) -> None:
+    """Uniform in `+-1 / sqrt(fan_in)`: what `reset_parameters` of torch's linear and convolution layers does."""
+    bound = 1 / math.sqrt(module.weight[0].numel())
+    init.uniform_(module.weight, a=-bound, b=bound)
+    if module.bias is not None:
+        init.uniform_(module.bias, a=-bound, b=bound)
+
+
+@dataclass
+class Data2Vec2ForPreTrainingOutput(ModelOutput):
+    """
+    Output of pre-training with data2vec 2.0.
+
+    Args:
+        loss (`torch.FloatTensor` of shape `(1,)`):
+            Sum over predicted frames of the loss of a frame, divided by their number in the (global) batch.
+        predictions (`torch.FloatTensor` of shape `(num_predicted, hidden_size)`):
+            The decoder's output at predicted frames, ordered by utterance, mask and time.
+        targets (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`):
+            The teacher's targets for all frames; those of padded frames are meaningless.
+        prediction_mask (`torch.BoolTensor` of shape `(batch_size, num_masks, sequence_length)`):
+            Which frames were predicted.
+        mask_time_indices (`torch.BoolTensor` of shape `(batch_size, num_masks, sequence_length)`):
+            Which frames were hidden from the student.
+        frame_mask (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*):
+            Which frames are real; `None` if all are.
+    """
+
+    loss: torch.FloatTensor | None = None
+    predictions: torch.FloatTensor | None = None
+    targets: torch.FloatTensor | None = None
+    prediction_mask: torch.BoolTensor | None = None
+    mask_time_indices: torch.BoolTensor | None = None
+    frame_mask: torch.BoolTensor | None = None
+
+
+class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
+    """Student, decoder and teacher: everything of the pre-training step that does not depend on the modality.
+
+    A modality's class gives its base model and decoder to `_set_up_objective` and writes a forward of three calls:
+    `teacher_targets`, `student_predictions`, `regression_loss`.
+    """
+
+    accepts_loss_kwargs = True
+    decoder: ConvDecoder1d
+    teacher: EMATeacher
+
+    def _set_up_objective(self, decoder: ConvDecoder1d) -> None:
+        """Adds decoder and teacher to a model whose base model is in place, and initialises all weights."""
+        self.decoder = decoder
+        self.decoder_dropout = nn.Dropout(self.config.decoder_input_dropout)
+        self.teacher = EMATeacher(self._student_stages())
+        self.post_init()
+        self.teacher.copy_from(self._student_stages())
+
+    @classmethod
+    def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
+        """Loads a model. A checkpoint without a teacher gives a teacher equal to the student."""
+        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        missing = [key for key in info["missing_keys"] if key.startswith("teacher.") and "num_updates" not in key]
+        expected = [key for key, _ in model.teacher.named_parameters(prefix="teacher")]
+        if missing and len(missing) < len(expected):
+            raise ValueError(
+                f"The checkpoint has only a part of the teacher: {len(missing)} of {len(expected)} tensors are "
+                f"missing, {missing[0]} for one. Save the whole model, or leave the "
+                "teacher out altogether, which makes it a copy of the student."
+            )
+        if missing:
+            model.teacher.copy_from(model._student_stages())
+        model.teacher.freeze()
+        return (model, info) if output_loading_info else model
+
+    def _student_stages(self) -> Mapping[str, nn.Module]:
+        """The student's modules that the teacher averages."""
+        return {name: self.base_model.get_submodule(name) for name in TEACHER_STAGES[self.config.teacher_scope]}
+
+    def update_teacher(self, step: int | None = None) -> float:
+        """Moves the teacher towards the student. Call it after every optimizer step.
+
+        Args:
+            step: Number of optimizer steps taken, the last one included; counted here if absent.
+
+        Returns:
+            The decay that was used.
+        """
+        step = int(self.teacher.num_updates) + 1 if step is None else step
+        decay = ema_decay(
+            step, self.config.ema_decay, self.config.ema_end_decay, anneal_steps=self.config.ema_anneal_end_step
+        )
+        self.teacher.update(self._student_stages(), decay)
+        return decay
+
+    @torch.no_grad()
+    def teacher_targets(
+        self, raw_inputs: torch.Tensor, local_features: torch.Tensor, frame_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        """Targets for all frames from one pass of the teacher over the unmasked input (section 3.1).
+
+        Where the teacher's scope leaves out a stage, the student's is used; in training with the student's dropout,
+        as in the original.
+
+        Args:
+            raw_inputs: What the local encoder reads.
+            local_features: The student's, `(batch_size, sequence_length, hidden_size)`.
+            frame_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
+
+        Returns:
+            `(batch_size, sequence_length, hidden_size)`, float32.
+        """
+        scope, teacher = self.config.teacher_scope, self.teacher
+        if scope == "model":
+            local_features = teacher.local_encoder(raw_inputs)
+        context_encoder = self.base_model.context_encoder if scope == "trunk" else teacher.context_encoder
+        if scope != "trunk":
+            local_features = local_features.to(next(teacher.parameters()).dtype)
+        hidden_states, biases = context_encoder(local_features, frame_mask)
+        layer_outputs: list[torch.Tensor] = []
+        teacher.trunk(hidden_states.to(next(teacher.parameters()).dtype), biases, layer_outputs)
+        return average_layers(
+            layer_outputs,
+            top_k=self.config.average_top_k_layers,
+            layer_norms=self.config.target_layer_norms,
+            target_norms=self.config.target_norms,
+            frame_mask=None if self.config.norm_targets_over_padding else frame_mask,
+        )
+
+    def student_predictions(
+        self,
+        local_features: torch.Tensor,
+        frame_mask: torch.Tensor | None,
+        mask_time_indices: torch.Tensor,
+        prediction_mask: torch.Tensor,
+        mask_noise: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Encodes the visible frames of every masked copy and decodes the hidden ones (sections 3.2 and 3.3).
+
+        Args:
+            local_features: `(batch_size, sequence_length, hidden_size)`, shared by all copies of an utterance.
+            frame_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
+            mask_time_indices: `(batch_size, num_masks, sequence_length)`, `True` at hidden frames.
+            prediction_mask: Same shape, `True` at the frames to predict.
+            mask_noise: `(batch_size, num_masks, sequence_length, hidden_size)`: what the decoder sees at hidden
+                frames; drawn if absent.
+
+        Returns:
+            `(num_predicted, hidden_size)`.
+        """
+        num_masks = mask_time_indices.shape[1]
+        hidden_mask = mask_time_indices.flatten(0, 1)
+        features = local_features.repeat_interleave(num_masks, dim=0)
+        frame_mask = None if frame_mask is None else frame_mask.repeat_interleave(num_masks, dim=0)
+        features = self._hide_frames(features, hidden_mask)
+
+        ignores_padding = frame_mask is not None and not self.config.convolve_padding
+        visible_frames = find_visible_frames(~hidden_mask & frame_mask if ignores_padding else ~hidden_mask)
+        hidden_states, biases = self.base_model.context_encoder(features, frame_mask, visible_frames)
+        hidden_states = self.decoder_dropout(self.base_model.trunk(hidden_states, biases))
+
+        noise = self._draw_noise(features) if mask_noise is None else mask_noise.flatten(0, 1)
+        dense = scatter_visible(hidden_states, visible_frames.visible, noise.to(hidden_states.dtype))
+        decoded = self.decoder(dense, frame_mask if ignores_padding else None)
+        return self.decoder.project(decoded[prediction_mask.flatten(0, 1)])
+
+    def regression_loss(
+        self, predictions: torch.Tensor, targets: torch.Tensor, num_predicted: torch.Tensor | int | None = None
+    ) -> torch.Tensor:
+        """L2 or smooth L1 loss, summed over a frame's dimensions, scaled, and averaged over predicted frames.
+
+        Args:
+            predictions, targets: `(num_predicted, hidden_size)`.
+            num_predicted: Divisor: the number of predicted frames of the global batch; this batch's if absent.
+        """
+        predictions, beta = predictions.float(), float(self.config.loss_beta)
+        if beta == 0:
+            loss = F.mse_loss(predictions, targets, reduction="sum")
+        else:
+            loss = F.smooth_l1_loss(predictions, targets, reduction="sum", beta=beta)
+        scale = self.config.loss_scale if self.config.loss_scale is not None else predictions.shape[-1] ** -0.5
+        return loss * scale / (predictions.shape[0] if num_predicted is None else num_predicted)
+
+    def _hide_frames(self, features: torch.Tensor, hidden_mask: torch.Tensor) -> torch.Tensor:
+        """Zeros, or noise, where a frame is hidden: the convolutional positions look at hidden frames too."""
+        if self.config.encoder_zero_mask:
+            return features * (~hidden_mask).unsqueeze(-1).to(features.dtype)
+        return torch.where(hidden_mask.unsqueeze(-1), self._draw_noise(features), features)
+
+    def _draw_noise(self, like: torch.Tensor) -> torch.Tensor:
+        return torch.randn_like(like) * self.config.mask_noise_std

@@ -1,0 +1,717 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""data2vec 2.0 for speech: waveform encoder, convolutional positions, pre-training, and heads for fine-tuning."""
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+from transformers import initialization as init
+from transformers.modeling_layers import GradientCheckpointingLayer
+from transformers.modeling_outputs import (
+    BaseModelOutput,
+    CausalLMOutput,
+    SequenceClassifierOutput,
+    TokenClassifierOutput,
+    XVectorOutput,
+)
+from transformers.models.wav2vec2.modeling_wav2vec2 import AMSoftmaxLoss, TDNNLayer
+from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
+from transformers.utils.output_capturing import capture_outputs
+
+from .configuration_data2vec2 import Data2Vec2AudioConfig
+from .convolutions import FrameConv1d
+from .decoders import ConvDecoder1d
+from .masking import draw_mask_indices, draw_span_masks
+from .modeling_data2vec2 import (
+    Data2Vec2ContextEncoder,
+    Data2Vec2ForPreTrainingOutput,
+    Data2Vec2PreTrainedModel,
+    Data2Vec2PreTrainingObjective,
+    Data2Vec2Trunk,
+)
+
+
+class Data2Vec2AudioConvLayer(GradientCheckpointingLayer):
+    """One strided convolution of the waveform encoder, normalised, with GELU."""
+
+    def __init__(self, config: Data2Vec2AudioConfig, layer_index: int):
+        super().__init__()
+        in_channels = config.conv_dim[layer_index - 1] if layer_index > 0 else 1
+        out_channels = config.conv_dim[layer_index]
+        self.conv = nn.Conv1d(
+            in_channels,
+            out_channels,
+            config.conv_kernel[layer_index],
+            stride=config.conv_stride[layer_index],
+            bias=config.conv_bias,
+        )
+        self.layer_norm: nn.Module | None = None
+        self.group_norm: nn.Module | None = None
+        if config.feat_extract_norm == "layer":
+            self.layer_norm = nn.LayerNorm(out_channels)
+        elif layer_index == 0:
+            self.group_norm = nn.GroupNorm(out_channels, out_channels)
+
+    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+        """`(batch_size, in_channels, num_steps)` -> `(batch_size, out_channels, fewer_steps)`."""
+        hidden_states = self.conv(hidden_states)
+        if self.layer_norm is not None:
+            hidden_states = self.layer_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
+        elif self.group_norm is not None:
+            hidden_states = self.group_norm(hidden_states)
+        return F.gelu(hidden_states)
+
+
+class Data2Vec2AudioLocalEncoder(nn.Module):
+    """Waveform -> local features: strided convolutions, layer norm, projection."""
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__()
+        self.config = config
+        self.conv_layers = nn.ModuleList(
+            Data2Vec2AudioConvLayer(config, index) for index in range(config.num_feat_extract_layers)
+        )
+        self.layer_norm = nn.LayerNorm(config.conv_dim[-1])
+        self.projection = nn.Linear(config.conv_dim[-1], config.hidden_size)
+
+    def forward(self, input_values: torch.Tensor) -> torch.Tensor:
+        """`(batch_size, num_samples)` -> `(batch_size, sequence_length, hidden_size)`."""
+        hidden_states = input_values.unsqueeze(1).to(self.projection.weight.dtype)
+        if self.training and self.conv_layers[0].conv.weight.requires_grad:
+            hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
+        for layer in self.conv_layers:
+            hidden_states = layer(hidden_states)
+        hidden_states = _scale_gradient(hidden_states, float(self.config.local_grad_scale))
+        return self.projection(self.layer_norm(hidden_states.transpose(1, 2)))
+
+
+def _scale_gradient(hidden_states: torch.Tensor, scale: float) -> torch.Tensor:
+    """Same values, gradient times `scale`."""
+    if scale == 1:
+        return hidden_states
+    return hidden_states.detach() + scale * (hidden_states - hidden_states.detach())
+
+
+class Data2Vec2AudioPositionEncoder(nn.Module):
+    """Relative positions from a stack of convolutions over the local features."""
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__()
+        self.layer_norm = nn.LayerNorm(config.hidden_size) if config.conv_pos_layer_norm_first else None
+        self.layers = nn.ModuleList(
+            FrameConv1d(
+                config.hidden_size,
+                config.hidden_size,
+                config.conv_pos_kernel_size,
+                config.num_conv_pos_embedding_groups,
+            )
+            for _ in range(config.num_conv_pos_embeddings)
+        )
+
+    def forward(self, features: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
+        positions = features if self.layer_norm is None else self.layer_norm(features)
+        for layer in self.layers:
+            positions = layer(positions, frame_mask)
+        return positions
+
+
+class Data2Vec2AudioPreTrainedModel(Data2Vec2PreTrainedModel):
+    config_class = Data2Vec2AudioConfig
+    base_model_prefix = "data2vec2_audio"
+    main_input_name = "input_values"
+    input_modalities = ("audio",)
+
+    @torch.no_grad()
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Data2Vec2AudioConvLayer):
+            init.kaiming_normal_(module.conv.weight)
+            if module.conv.bias is not None:
+                init.zeros_(module.conv.bias)
+        elif isinstance(module, Data2Vec2AudioLocalEncoder):
+            bound = module.projection.in_features**-0.5
+            init.uniform_(module.projection.weight, a=-bound, b=bound)
+            init.uniform_(module.projection.bias, a=-bound, b=bound)
+        elif isinstance(module, AMSoftmaxLoss):
+            init.normal_(module.weight)
+
+    def _get_feat_extract_output_lengths(self, input_lengths: torch.Tensor | int) -> torch.Tensor | int:
+        """Frames of waveforms of `input_lengths` samples."""
+        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
+            input_lengths = (input_lengths - kernel) // stride + 1
+        return input_lengths
+
+    def _get_feature_vector_attention_mask(
+        self, feature_vector_length: int, attention_mask: torch.Tensor
+    ) -> torch.Tensor:
+        """Real frames, `(batch_size, feature_vector_length)`, bool, of real samples, `(batch_size, num_samples)`."""
+        lengths = self._get_feat_extract_output_lengths(attention_mask.long().sum(-1))
+        return torch.arange(feature_vector_length, device=attention_mask.device) < lengths.unsqueeze(-1)
+
+    def _frame_mask(self, input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
+        """Checks the input and turns the mask of real samples into one of real frames (`None` if all are real)."""
+        if input_values.dim() != 2:
+            raise ValueError(
+                "`input_values` must be mono waveforms of shape (batch_size, num_samples), but have shape "
+                f"{tuple(input_values.shape)}. Mix channels before, for example with `hf_ssl.data.read_audio`."
+            )
+        if attention_mask is not None and attention_mask.shape != input_values.shape:
+            raise ValueError(
+                f"`attention_mask` must have the shape of `input_values`, {tuple(input_values.shape)}, but has "
+                f"{tuple(attention_mask.shape)}."
+            )
+        shortest: int | torch.Tensor = input_values.shape[1]
+        if attention_mask is not None and not torch.compiler.is_compiling():
+            shortest = int(attention_mask.long().sum(-1).min())
+        if shortest < self.config.receptive_field:
+            raise ValueError(
+                f"An utterance of {shortest} samples is shorter than the receptive field of the waveform encoder: one "
+                f"frame needs at least {self.config.receptive_field} samples. Leave it out or pad it with silence."
+            )
+        if attention_mask is None:
+            return None
+        num_frames = self._get_feat_extract_output_lengths(input_values.shape[1])
+        return self._get_feature_vector_attention_mask(num_frames, attention_mask)
+
+
+class Data2Vec2AudioModel(Data2Vec2AudioPreTrainedModel):
+    """The encoder: waveform in, one vector per frame out.
+
+    Args:
+        config ([`Data2Vec2AudioConfig`]): Its configuration.
+    """
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__(config)
+        self.local_encoder = Data2Vec2AudioLocalEncoder(config)
+        self.context_encoder = Data2Vec2ContextEncoder(config, Data2Vec2AudioPositionEncoder(config))
+        self.trunk = Data2Vec2Trunk(config)
+        self.post_init()
+
+    def freeze_feature_encoder(self) -> None:
+        """Stops training the convolutions of the waveform encoder (usual in fine-tuning)."""
+        self.local_encoder.conv_layers.requires_grad_(False)
+
+    @merge_with_config_defaults
+    @capture_outputs
+    def forward(
+        self,
+        input_values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        mask_time_indices: torch.Tensor | None = None,
+        **kwargs,
+    ) -> BaseModelOutput:
+        r"""
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch_size, num_samples)`):
+                Normalised waveforms, from `Wav2Vec2FeatureExtractor`.
+            attention_mask (`torch.LongTensor` of shape `(batch_size, num_samples)`, *optional*):
+                1 at real samples, 0 at padding (on the right).
+            mask_time_indices (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*):
+                Frames to replace by noise. Drawn in training if `config.apply_spec_augment`.
+
+        Returns:
+            `last_hidden_state` of shape `(batch_size, sequence_length, hidden_size)`; on request `hidden_states` of
+            prenet and trunk and `attentions`.
+        """
+        frame_mask = self._frame_mask(input_values, attention_mask)
+        features = self.local_encoder(input_values)
+        features = self._augment(features, frame_mask, mask_time_indices)
+        hidden_states, biases = self.context_encoder(features, frame_mask, **kwargs)
+        hidden_states = self.trunk(hidden_states, biases, **kwargs)
+        return BaseModelOutput(last_hidden_state=hidden_states)
+
+    def _augment(
+        self, features: torch.Tensor, frame_mask: torch.Tensor | None, mask_time_indices: torch.Tensor | None
+    ) -> torch.Tensor:
+        """SpecAugment-like masks of fine-tuning (wav2vec 2.0, appendix B): spans of frames, spans of channels."""
+        config = self.config
+        batch_size, sequence_length, hidden_size = features.shape
+        draws = self.training and config.apply_spec_augment
+        if mask_time_indices is None and draws and config.mask_time_prob > 0:
+            lengths = [sequence_length] * batch_size if frame_mask is None else frame_mask.sum(-1).tolist()
+            mask_time_indices = draw_mask_indices(
+                lengths,
+                sequence_length,
+                mask_prob=config.mask_time_prob,
+                mask_length=config.mask_time_length,
+                min_masks=config.mask_time_min_masks,
+                generators=_numpy_generators(batch_size),
+            )
+        if mask_time_indices is not None:
+            noise = torch.randn_like(features) * config.mask_noise_std
+            features = torch.where(mask_time_indices.to(features.device).unsqueeze(-1), noise, features)
+        if draws and config.mask_feature_prob > 0:
+            channels = draw_mask_indices(
+                [hidden_size] * batch_size,
+                hidden_size,
+                mask_prob=config.mask_feature_prob,
+                mask_length=config.mask_feature_length,
+                min_masks=config.mask_feature_min_masks,
+                generators=_numpy_generators(batch_size),
+            )
+            features = features.masked_fill(channels.to(features.device).unsqueeze(1), 0)
+        return features
+
+
+def _numpy_generators(count: int) -> list[np.random.Generator]:
+    """Generators seeded from torch's, which is the one that training saves and restores."""
+    return [np.random.default_rng(seed) for seed in torch.randint(2**62, (count,)).tolist()]
+
+
+class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2PreTrainingObjective):
+    """data2vec 2.0 pre-training: predict the teacher's view of the whole utterance from what a mask leaves visible.
+
+    Example:
+
+    ```python
+    >>> import torch
+    >>> from hf_ssl import Data2Vec2AudioConfig, Data2Vec2AudioForPreTraining
+
+    >>> model = Data2Vec2AudioForPreTraining(Data2Vec2AudioConfig(num_hidden_layers=2, average_top_k_layers=2))
+    >>> optimizer = torch.optim.AdamW(model.parameters(), lr=5e-4)
+    >>> loss = model(torch.randn(2, 16000)).loss
+    >>> loss.backward()
+    >>> optimizer.step()
+    >>> decay = model.update_teacher()  # the Trainer of hf_ssl.training does this for you
+    ```
+    """
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__(config)
+        self.data2vec2_audio = Data2Vec2AudioModel(config)
+        self._set_up_objective(
+            ConvDecoder1d(
+                hidden_size=config.hidden_size,
+                decoder_hidden_size=config.decoder_hidden_size,
+                num_layers=config.decoder_num_layers,
+                kernel_size=config.decoder_kernel_size,
+                groups=config.decoder_groups,
+                residual=config.decoder_residual,
+                num_projections=config.decoder_num_projections,
+                projection_ratio=config.decoder_projection_ratio,
+            )
+        )
+
+    def freeze_feature_encoder(self) -> None:
+        """Stops training the convolutions of the waveform encoder."""
+        self.data2vec2_audio.freeze_feature_encoder()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        mask_time_indices: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        mask_noise: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> Data2Vec2ForPreTrainingOutput:
+        r"""
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch_size, num_samples)`):
+                Normalised waveforms.
+            attention_mask (`torch.LongTensor` of shape `(batch_size, num_samples)`, *optional*):
+                1 at real samples, 0 at padding (on the right).
+            mask_time_indices (`torch.BoolTensor` of shape `(batch_size, num_masks, sequence_length)`, *optional*):
+                Frames to hide from the student. In training they come from the data collator; drawn here if absent.
+            labels (`torch.LongTensor` of shape `(batch_size, num_masks, sequence_length)`, *optional*):
+                -100 at frames that are not predicted, any other value at those that are; `mask_time_indices` if
+                absent. The `Trainer` counts them to normalise the loss over devices and accumulation steps.
+            mask_noise (`torch.FloatTensor` of shape `(batch_size, num_masks, sequence_length, hidden_size)`,
+                *optional*):
+                What the decoder sees at hidden frames; drawn if absent.
+            num_items_in_batch (`int`, *optional*):
+                Predicted frames of the global batch, by which the loss is divided; this batch's if absent.
+        """
+        if self.training and not torch.compiler.is_compiling():
+            self.teacher.assert_updated(self._student_stages())
+        frame_mask = self._frame_mask(input_values, attention_mask)
+        local_features = self.data2vec2_audio.local_encoder(input_values)
+        mask_time_indices = self._checked_mask(mask_time_indices, local_features, frame_mask)
+        prediction_mask = self._prediction_mask(labels, mask_time_indices)
+
+        targets = self.teacher_targets(input_values, local_features, frame_mask)
+        predictions = self.student_predictions(
+            local_features, frame_mask, mask_time_indices, prediction_mask, mask_noise
+        )
+        masked_targets = targets.unsqueeze(1).expand(-1, prediction_mask.shape[1], -1, -1)[prediction_mask]
+        loss = self.regression_loss(predictions, masked_targets, num_items_in_batch)
+
+        return Data2Vec2ForPreTrainingOutput(
+            loss=loss,
+            predictions=predictions,
+            targets=targets,
+            prediction_mask=prediction_mask,
+            mask_time_indices=mask_time_indices,
+            frame_mask=frame_mask,
+        )
+
+    def draw_masks(self, lengths: list[int], sequence_length: int) -> torch.Tensor:
+        """Masks as configured for utterances of `lengths` real frames; `(batch_size, num_masks, sequence_length)`."""
+        config = self.config
+        masks = torch.zeros(len(lengths), config.num_masks, sequence_length, dtype=torch.bool)
+        for utterance, length in enumerate(lengths):
+            masks[utterance, :, :length] = draw_span_masks(
+                length,
+                config.num_masks,
+                mask_prob=config.mask_prob,
+                mask_length=config.mask_length,
+                mask_prob_adjust=config.mask_prob_adjust,
+                mask_dropout=config.mask_dropout,
+                inverse=config.inverse_mask,
+            )
+        return masks
+
+    def _checked_mask(
+        self, mask_time_indices: torch.Tensor | None, local_features: torch.Tensor, frame_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        batch_size, sequence_length = local_features.shape[:2]
+        if mask_time_indices is None:
+            lengths = [sequence_length] * batch_size if frame_mask is None else frame_mask.sum(-1).tolist()
+            return self.draw_masks(lengths, sequence_length).to(local_features.device)
+        shape = tuple(mask_time_indices.shape)
+        if len(shape) != 3 or (shape[0], shape[2]) != (batch_size, sequence_length):
+            raise ValueError(
+                "`mask_time_indices` must have shape (batch_size, num_masks, sequence_length) = "
+                f"({batch_size}, any number, {sequence_length}), but has {shape}. `config.num_frames(num_samples)` "
+                "gives the sequence length."
+            )
+        mask_time_indices = mask_time_indices.bool()
+        if frame_mask is not None and not torch.compiler.is_compiling():
+            outside = int((mask_time_indices & ~frame_mask.unsqueeze(1)).sum())
+            if outside:
+                raise ValueError(
+                    f"`mask_time_indices` marks {outside} padded frames. Masks must lie within the real frames of "
+                    "each utterance, for padding has no target."
+                )
+        return mask_time_indices
+
+    def _prediction_mask(self, labels: torch.Tensor | None, mask_time_indices: torch.Tensor) -> torch.Tensor:
+        if labels is None:
+            return mask_time_indices
+        if labels.shape != mask_time_indices.shape:
+            raise ValueError(
+                f"`labels` must have the shape of `mask_time_indices`, {tuple(mask_time_indices.shape)}, but have "
+                f"{tuple(labels.shape)}."
+            )
+        return labels != -100
+
+
+class Data2Vec2AudioHeadModel(Data2Vec2AudioPreTrainedModel):
+    """What the fine-tuned models have in common."""
+
+    accepts_loss_kwargs = True
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__(config)
+        self.num_labels = config.num_labels
+        self.data2vec2_audio = Data2Vec2AudioModel(config)
+        self.dropout = nn.Dropout(config.final_dropout)
+        self.layer_weights: nn.Parameter | None = None
+        if config.use_weighted_layer_sum:
+            num_states = config.num_prenet_layers + config.num_hidden_layers + 1
+            self.layer_weights = nn.Parameter(torch.full((num_states,), 1 / num_states))
+
+    def _init_weights(self, module: nn.Module) -> None:
+        super()._init_weights(module)
+        if isinstance(module, Data2Vec2AudioHeadModel) and module.layer_weights is not None:
+            init.constant_(module.layer_weights, 1 / len(module.layer_weights))
+
+    def freeze_feature_encoder(self) -> None:
+        """Stops training the convolutions of the waveform encoder."""
+        self.data2vec2_audio.freeze_feature_encoder()
+
+    def freeze_base_model(self) -> None:
+        """Stops training everything but the head."""
+        self.data2vec2_audio.requires_grad_(False)
+
+    def _encode(
+        self, input_values: torch.Tensor, attention_mask: torch.Tensor | None, **kwargs
+    ) -> tuple[torch.Tensor, BaseModelOutput]:
+        """Frames for the head, `(batch_size, sequence_length, hidden_size)`, and the encoder's whole output."""
+        if self.layer_weights is None:
+            outputs = self.data2vec2_audio(input_values, attention_mask=attention_mask, **kwargs)
+            return self.dropout(outputs.last_hidden_state), outputs
+        kwargs["output_hidden_states"] = True
+        outputs = self.data2vec2_audio(input_values, attention_mask=attention_mask, **kwargs)
+        weights = self.layer_weights.softmax(dim=-1)
+        summed = sum(weight * state for weight, state in zip(weights, outputs.hidden_states, strict=True))
+        return self.dropout(summed), outputs
+
+    def _frame_lengths(self, input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        if attention_mask is None:
+            attention_mask = torch.ones_like(input_values, dtype=torch.long)
+        return self._get_feat_extract_output_lengths(attention_mask.long().sum(-1))
+
+
+class Data2Vec2AudioForCTC(Data2Vec2AudioHeadModel):
+    """Speech recognition: a linear layer over frames, trained with connectionist temporal classification."""
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__(config)
+        self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> CausalLMOutput:
+        r"""
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch_size, num_samples)`): Normalised waveforms.
+            attention_mask (`torch.LongTensor` of shape `(batch_size, num_samples)`, *optional*): 1 at real samples.
+            labels (`torch.LongTensor` of shape `(batch_size, target_length)`, *optional*):
+                Tokens of the transcripts, -100 at padding. The blank is `config.pad_token_id`.
+            num_items_in_batch (`int`, *optional*): Target tokens of the global batch; this batch's if absent.
+
+        Returns:
+            `logits` of shape `(batch_size, sequence_length, vocab_size)`, and `loss` if there are labels.
+        """
+        hidden_states, outputs = self._encode(input_values, attention_mask, **kwargs)
+        logits = self.lm_head(hidden_states)
+        loss = None
+        if labels is not None:
+            loss = self._ctc_loss(
+                logits, labels, self._frame_lengths(input_values, attention_mask), num_items_in_batch
+            )
+        return CausalLMOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+    def _ctc_loss(
+        self,
+        logits: torch.Tensor,
+        labels: torch.Tensor,
+        frame_lengths: torch.Tensor,
+        num_items_in_batch: torch.Tensor | int | None,
+    ) -> torch.Tensor:
+        if labels.max() >= self.config.vocab_size:
+            raise ValueError(
+                f"Labels must be smaller than `config.vocab_size` = {self.config.vocab_size}, but the largest is "
+                f"{int(labels.max())}. Does the tokenizer belong to this model?"
+            )
+        is_token = labels >= 0
+        log_probs = F.log_softmax(logits, dim=-1, dtype=torch.float32).transpose(0, 1)
+        with torch.backends.cudnn.flags(enabled=False):  # cuDNN's CTC is not deterministic
+            loss = F.ctc_loss(
+                log_probs,
+                labels.masked_select(is_token),
+                frame_lengths,
+                is_token.sum(-1),
+                blank=self.config.pad_token_id,
+                reduction="sum",
+                zero_infinity=self.config.ctc_zero_infinity,
+            )
+        if self.config.ctc_loss_reduction == "sum":
+            return loss
+        return loss / (is_token.sum().clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
+
+
+class Data2Vec2AudioForSequenceClassification(Data2Vec2AudioHeadModel):
+    """One or several labels per utterance: mean of the real frames, then a linear layer."""
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__(config)
+        self.projector = nn.Linear(config.hidden_size, config.classifier_proj_size)
+        self.classifier = nn.Linear(config.classifier_proj_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> SequenceClassifierOutput:
+        r"""
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch_size, num_samples)`): Normalised waveforms.
+            attention_mask (`torch.LongTensor` of shape `(batch_size, num_samples)`, *optional*): 1 at real samples.
+            labels (*optional*):
+                `torch.LongTensor` of shape `(batch_size,)` for one label per utterance, or a float tensor of shape
+                `(batch_size, num_labels)` of zeros and ones for several (`config.problem_type =
+                "multi_label_classification"`, taken from the labels' shape if it is not set).
+            num_items_in_batch (`int`, *optional*): Labels of the global batch; this batch's if absent.
+
+        Returns:
+            `logits` of shape `(batch_size, num_labels)`, and `loss` if there are labels.
+        """
+        hidden_states, outputs = self._encode(input_values, attention_mask, **kwargs)
+        logits = self.classifier(self._pool(self.projector(hidden_states), input_values, attention_mask))
+        loss = None
+        if labels is not None:
+            is_multi_label = self.config.problem_type == "multi_label_classification" or labels.dim() == 2
+            loss = classification_loss(logits, labels, is_multi_label, num_items_in_batch)
+        return SequenceClassifierOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+    def _pool(
+        self, hidden_states: torch.Tensor, input_values: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        if attention_mask is None:
+            return hidden_states.mean(dim=1)
+        frame_mask = self._get_feature_vector_attention_mask(hidden_states.shape[1], attention_mask)
+        weights = frame_mask.unsqueeze(-1).to(hidden_states.dtype)
+        return (hidden_states * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+class Data2Vec2AudioForAudioFrameClassification(Data2Vec2AudioHeadModel):
+    """Labels for every frame, for example who speaks when."""
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__(config)
+        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> TokenClassifierOutput:
+        r"""
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch_size, num_samples)`): Normalised waveforms.
+            attention_mask (`torch.LongTensor` of shape `(batch_size, num_samples)`, *optional*): 1 at real samples.
+            labels (*optional*):
+                `torch.LongTensor` of shape `(batch_size, sequence_length)`, -100 where there is none; or, for several
+                labels per frame, a float tensor of shape `(batch_size, sequence_length, num_labels)`, -100 likewise.
+            num_items_in_batch (`int`, *optional*): Labels of the global batch; this batch's if absent.
+
+        Returns:
+            `logits` of shape `(batch_size, sequence_length, num_labels)`, and `loss` if there are labels.
+        """
+        hidden_states, outputs = self._encode(input_values, attention_mask, **kwargs)
+        logits = self.classifier(hidden_states)
+        loss = None
+        if labels is not None:
+            if labels.shape[:2] != logits.shape[:2]:
+                raise ValueError(
+                    "`labels` must have one entry per frame, shape (batch_size, sequence_length[, num_labels]) with "
+                    f"sequence_length {logits.shape[1]}, but have {tuple(labels.shape)}."
+                )
+            loss = classification_loss(logits, labels, labels.dim() == 3, num_items_in_batch)
+        return TokenClassifierOutput(
+            loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
+        )
+
+
+class Data2Vec2AudioForXVector(Data2Vec2AudioHeadModel):
+    """Speaker embeddings: time-delay network, statistics pooling, additive-margin softmax (as in wav2vec 2.0's)."""
+
+    def __init__(self, config: Data2Vec2AudioConfig):
+        super().__init__(config)
+        self.projector = nn.Linear(config.hidden_size, config.tdnn_dim[0])
+        self.tdnn = nn.ModuleList(TDNNLayer(config, index) for index in range(len(config.tdnn_dim)))
+        self.feature_extractor = nn.Linear(config.tdnn_dim[-1] * 2, config.xvector_output_dim)
+        self.classifier = nn.Linear(config.xvector_output_dim, config.xvector_output_dim)
+        self.objective = AMSoftmaxLoss(config.xvector_output_dim, config.num_labels)
+        self.post_init()
+
+    @can_return_tuple
+    def forward(
+        self,
+        input_values: torch.Tensor,
+        attention_mask: torch.Tensor | None = None,
+        labels: torch.Tensor | None = None,
+        num_items_in_batch: torch.Tensor | int | None = None,
+        **kwargs,
+    ) -> XVectorOutput:
+        r"""
+        Args:
+            input_values (`torch.FloatTensor` of shape `(batch_size, num_samples)`): Normalised waveforms.
+            attention_mask (`torch.LongTensor` of shape `(batch_size, num_samples)`, *optional*): 1 at real samples.
+            labels (`torch.LongTensor` of shape `(batch_size,)`, *optional*): Speakers.
+            num_items_in_batch (`int`, *optional*): Utterances of the global batch; this batch's if absent.
+
+        Returns:
+            `embeddings` and `logits` of shape `(batch_size, xvector_output_dim)`, and `loss` if there are labels.
+        """
+        hidden_states, outputs = self._encode(input_values, attention_mask, **kwargs)
+        hidden_states = self.projector(hidden_states)
+        for layer in self.tdnn:
+            hidden_states = layer(hidden_states)
+        lengths = self._tdnn_lengths(self._frame_lengths(input_values, attention_mask))
+        embeddings = self.feature_extractor(_pool_statistics(hidden_states, lengths))
+        logits = self.classifier(embeddings)
+        loss = None
+        if labels is not None:
+            mean_loss = self.objective(logits, labels)
+            loss = mean_loss if num_items_in_batch is None else mean_loss * len(labels) / num_items_in_batch
+        return XVectorOutput(
+            loss=loss,
+            logits=logits,
+            embeddings=embeddings,
+            hidden_states=outputs.hidden_states,
+            attentions=outputs.attentions,
+        )
+
+    def _tdnn_lengths(self, frame_lengths: torch.Tensor) -> torch.Tensor:
+        context = sum(
+            (kernel - 1) * dilation
+            for kernel, dilation in zip(self.config.tdnn_kernel, self.config.tdnn_dilation, strict=True)
+        )
+        shortest = int(frame_lengths.min())
+        if shortest <= context:
+            raise ValueError(
+                f"An utterance of {shortest} frames is too short for the time-delay network, which needs at least "
+                f"{context + 1} frames ({(context + 1) * self.config.inputs_to_logits_ratio} samples)."
+            )
+        return frame_lengths - context
+
+
+def _pool_statistics(hidden_states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    """Mean and standard deviation over real frames: `(batch_size, sequence_length, size)` -> `(batch_size, 2 size)`.
+
+    Unlike transformers' loop over utterances, one frame gives a standard deviation of 0 instead of NaN.
+    """
+    steps = torch.arange(hidden_states.shape[1], device=hidden_states.device)
+    weights = (steps < lengths.unsqueeze(-1)).unsqueeze(-1).to(hidden_states.dtype)
+    counts = lengths.view(-1, 1).to(hidden_states.dtype)
+    mean = (hidden_states * weights).sum(1) / counts
+    squares = ((hidden_states - mean.unsqueeze(1)).square() * weights).sum(1)
+    # the small number keeps the gradient of the root finite where a channel is constant
+    return torch.cat([mean, (squares / (counts - 1).clamp_min(1) + 1e-10).sqrt()], dim=-1)
+
+
+def classification_loss(
+    logits: torch.Tensor,
+    labels: torch.Tensor,
+    is_multi_label: bool,
+    num_items_in_batch: torch.Tensor | int | None,
+) -> torch.Tensor:
+    """Cross-entropy, or binary cross-entropy for several labels, averaged over labels that are not -100."""
+    if not is_multi_label:
+        loss = F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=-100, reduction="sum")
+        count = (labels != -100).sum()
+    else:
+        is_label = labels != -100
+        elementwise = F.binary_cross_entropy_with_logits(
+            logits.float(), labels.masked_fill(~is_label, 0).float(), reduction="none"
+        )
+        loss, count = (elementwise * is_label).sum(), is_label.sum()
+    return loss / (count.clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
+
+
+__all__ = [
+    "Data2Vec2AudioForAudioFrameClassification",
+    "Data2Vec2AudioForCTC",
+    "Data2Vec2AudioForPreTraining",
+    "Data2Vec2AudioForSequenceClassification",
+    "Data2Vec2AudioForXVector",
+    "Data2Vec2AudioModel",
+    "Data2Vec2AudioPreTrainedModel",
+]

@@ -1,0 +1,175 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""The exponential-moving-average teacher of the data2vec family, and the targets that are made of its layers."""
+
+import copy
+from collections.abc import Callable, Mapping, Sequence
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+# How often the student may change before a teacher that was not updated is an error. More than one, because an
+# optimizer may legitimately touch a parameter in several in-place operations between two forwards.
+MAX_STALE_STEPS = 4
+
+
+def ema_decay(step: int, start: float, end: float, anneal_steps: int) -> float:
+    """Decay of the teacher after optimizer step `step` (data2vec, section 3.1: linear from tau_0 to tau_e).
+
+    Args:
+        step: Number of optimizer steps taken, this one included: the originals compute the decay after the step.
+        start: Decay at step 0.
+        end: Decay from step `anneal_steps` on.
+        anneal_steps: Number of steps of the linear rise.
+    """
+    if step >= anneal_steps:
+        return end
+    return end - (end - start) * (1 - step / anneal_steps)
+
+
+class EMATeacher(nn.Module):
+    """Averaged copy of some of a student's modules.
+
+    Its parameters never require a gradient, it never leaves evaluation mode, and it keeps its own precision when the
+    student is cast to half precision: an average with a decay of 0.99999 does not move in bfloat16. It is part of the
+    model's state dict, so that it is saved, resumed and sharded with the student.
+
+    Args:
+        student: Modules to copy, by the name they get here.
+    """
+
+    def __init__(self, student: Mapping[str, nn.Module]):
+        super().__init__()
+        for name, module in student.items():
+            self.add_module(name, copy.deepcopy(module))
+        self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
+        self._seen_version = -1
+        self._stale_steps = 0
+        self.freeze()
+
+    def freeze(self) -> None:
+        """Restores the two things that loading or a careless call may have changed: no gradient, evaluation mode."""
+        for parameter in self.parameters():
+            parameter.requires_grad_(False)
+        super().train(False)
+
+    def train(self, mode: bool = True) -> "EMATeacher":
+        """Stays in evaluation mode whatever `mode` is: `model.train()` must not wake the teacher's dropout."""
+        self.freeze()
+        return self
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> "EMATeacher":
+        """Moves with the model, but is not cast to half precision with it."""
+
+        def keep_precision(tensor: torch.Tensor) -> torch.Tensor:
+            applied = fn(tensor)
+            is_half = applied.dtype in (torch.float16, torch.bfloat16)
+            return tensor.to(applied.device) if is_half and applied.dtype != tensor.dtype else applied
+
+        return super()._apply(keep_precision, recurse)
+
+    @torch.no_grad()
+    def copy_from(self, student: Mapping[str, nn.Module]) -> None:
+        """Makes the teacher equal to the student and starts counting updates afresh."""
+        for mine, theirs in self._pairs(student):
+            mine.copy_(theirs)
+        self.num_updates.zero_()
+
+    @torch.no_grad()
+    def update(self, student: Mapping[str, nn.Module], decay: float) -> None:
+        """`teacher = decay * teacher + (1 - decay) * student` (data2vec, section 3.1).
+
+        Deviation: the original copies parameters that require no gradient instead of averaging them. Those do not
+        change, so the average is equal to them too, unless a checkpoint says otherwise.
+        """
+        if decay < 1:  # a schedule that ends at 1 freezes the teacher
+            mine, theirs = zip(*self._pairs(student), strict=True)
+            theirs = [theirs_one.to(mine_one.dtype) for mine_one, theirs_one in zip(mine, theirs, strict=True)]
+            torch._foreach_lerp_(list(mine), theirs, 1 - decay)
+        self.num_updates += 1
+        self._stale_steps = 0
+        self._seen_version = self._version(student)
+
+    def assert_updated(self, student: Mapping[str, nn.Module]) -> None:
+        """Raises if the student has been trained for some steps while the teacher was left behind.
+
+        Called at every training forward. It looks at the version counter that torch keeps for each tensor: no
+        synchronisation, no copy.
+        """
+        version = self._version(student)
+        if version != self._seen_version:
+            self._stale_steps += self._seen_version >= 0
+            self._seen_version = version
+        if self._stale_steps >= MAX_STALE_STEPS:
+            raise RuntimeError(
+                f"The student has been optimised {self._stale_steps} times since its teacher was last updated, so the "
+                "targets no longer follow the student. Call `model.update_teacher()` after every `optimizer.step()`, "
+                "or add `hf_ssl.training.TeacherUpdateCallback()` to the `callbacks` of your `Trainer` "
+                "(`hf_ssl.training.PreTrainingTrainer` has it). For a frozen teacher set `config.ema_decay = "
+                "config.ema_end_decay = 1.0` and update all the same."
+            )
+
+    def _version(self, student: Mapping[str, nn.Module]) -> int:
+        return next(parameter._version for module in student.values() for parameter in module.parameters())
+
+    def _pairs(self, student: Mapping[str, nn.Module]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        return [
+            pair
+            for name, module in student.items()
+            for pair in zip(self.get_submodule(name).parameters(), module.parameters(), strict=True)
+        ]
+
+
+def average_layers(
+    layer_outputs: Sequence[torch.Tensor],
+    *,
+    top_k: int,
+    layer_norms: Sequence[str],
+    target_norms: Sequence[str],
+    frame_mask: torch.Tensor | None,
+) -> torch.Tensor:
+    """Makes targets of the teacher's layers: normalise each of the last `top_k`, average, normalise the average
+    (data2vec, section 3.2).
+
+    Args:
+        layer_outputs: Each of shape `(batch_size, sequence_length, hidden_size)`.
+        top_k: How many of the last layers to average.
+        layer_norms: Normalisations of each layer, in order: `"batch"`, `"instance"`, `"layer"`.
+        target_norms: Normalisations of the average, in order.
+        frame_mask: `(batch_size, sequence_length)`, `True` at the frames that statistics over time may see; `None`
+            for all of them.
+
+    Returns:
+        Targets in float32, `(batch_size, sequence_length, hidden_size)`.
+    """
+    total = torch.zeros((), device=layer_outputs[-1].device)
+    for layer_output in layer_outputs[-top_k:]:
+        total = total + _normalize(layer_output.float(), layer_norms, frame_mask)
+    return _normalize(total / min(top_k, len(layer_outputs)), target_norms, frame_mask)
+
+
+def _normalize(hidden_states: torch.Tensor, norms: Sequence[str], frame_mask: torch.Tensor | None) -> torch.Tensor:
+    for norm in norms:
+        if norm == "layer":
+            hidden_states = F.layer_norm(hidden_states, hidden_states.shape[-1:])
+        else:
+            dims = (1,) if norm == "instance" else (0, 1)
+            hidden_states = _normalize_over_time(hidden_states, dims, frame_mask)
+    return hidden_states
+
+
+def _normalize_over_time(
+    hidden_states: torch.Tensor, dims: tuple[int, ...], frame_mask: torch.Tensor | None, eps: float = 1e-5
+) -> torch.Tensor:
+    """Instance (`dims=(1,)`) or batch (`dims=(0, 1)`) norm without parameters; statistics of real frames only.
+
+    Written out because `F.instance_norm` knows no mask and refuses a sequence of one frame.
+    """
+    if frame_mask is None:
+        variance, mean = torch.var_mean(hidden_states, dim=dims, correction=0, keepdim=True)
+    else:
+        weights = frame_mask.unsqueeze(-1).to(hidden_states.dtype)
+        count = weights.sum(dim=dims, keepdim=True).clamp_min(1)
+        mean = (hidden_states * weights).sum(dim=dims, keepdim=True) / count
+        variance = ((hidden_states - mean).square() * weights).sum(dim=dims, keepdim=True) / count
+    return (hidden_states - mean) * torch.rsqrt(variance + eps)

@@ -1,0 +1,15 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Training with the Hugging Face `Trainer`."""
+
+from .callbacks import CollapseGuardCallback, TeacherUpdateCallback
+from .monitoring import between_utterance_share, feature_std
+from .trainer import PreTrainingTrainer, SelfDistillationTrainer
+
+__all__ = [
+    "CollapseGuardCallback",
+    "PreTrainingTrainer",
+    "SelfDistillationTrainer",
+    "TeacherUpdateCallback",
+    "between_utterance_share",
+    "feature_std",
+]
