@@ -1,0 +1,212 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Collators for fine-tuning on transcribed or labelled audio."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Processor
+
+Feature = Mapping[str, Any]
+
+
+class DataCollatorForCTC:
+    """Pads transcribed clips and turns their transcripts into label ids.
+
+    Each feature has `input_values` of shape `(num_samples,)` and either `labels` (token ids) or the text in
+    `text_column`. The text is tokenised as it is: normalise its case and punctuation before.
+
+    Args:
+        processor (`Wav2Vec2Processor`): Feature extractor and tokenizer.
+        sampling_rate (`int`, *optional*): The rate of the `input_values`; the feature extractor's if not given.
+        text_column (`str`): The feature that holds the transcript.
+
+    Returns (of a call):
+        `dict[str, torch.Tensor]`: `input_values` `(batch_size, num_samples)`, float32, padded (and normalised where
+        the feature extractor does); `attention_mask` `(batch_size, num_samples)`; `labels`
+        `(batch_size, num_labels)`, int64, padded with -100.
+
+    Raises (a call):
+        ValueError: If a feature has neither `labels` nor a transcript, an empty one, or one with characters that the
+            vocabulary does not have.
+    """
+
+    def __init__(
+        self, processor: Wav2Vec2Processor, *, sampling_rate: int | None = None, text_column: str = "transcription"
+    ) -> None:
+        _check_sampling_rate(processor.feature_extractor, sampling_rate)
+        self.processor = processor
+        self.text_column = text_column
+
+    def __call__(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
+        batch = _pad_audio(self.processor.feature_extractor, features)
+        labels = [torch.tensor(self._label_ids(feature), dtype=torch.int64) for feature in features]
+        batch["labels"] = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
+        return batch
+
+    def _label_ids(self, feature: Feature) -> list[int]:
+        label_ids = feature.get("labels")
+        text = feature.get(self.text_column)
+        if label_ids is None and text is None:
+            raise ValueError(
+                f"expected `labels` (token ids) or the text in {self.text_column!r} for CTC, got {sorted(feature)}"
+            )
+        if label_ids is None:
+            label_ids = self.tokenize(str(text))
+        if len(label_ids) == 0:
+            raise ValueError(f"empty transcript ({text!r}): leave such clips out, or transcribe them")
+        return list(label_ids)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Token ids of a transcript; empty for one of white space.
+
+        Raises:
+            ValueError: If the vocabulary lacks characters of the text: trained on as unknown, they would be lost.
+        """
+        if not text.strip():
+            return []
+        tokenizer = self.processor.tokenizer
+        tokens = tokenizer.tokenize(text)
+        label_ids = tokenizer.convert_tokens_to_ids(tokens)
+        unknown = sorted({token for token, id_ in zip(tokens, label_ids, strict=True) if self._is_unknown(token, id_)})
+        if unknown:
+            raise ValueError(
+                f"the vocabulary has no {', '.join(map(repr, unknown))}, which the transcript {text!r} contains: "
+                "remove or replace them (is the case the vocabulary's?), or make a vocabulary that has them"
+            )
+        return label_ids
+
+    def _is_unknown(self, token: str, label_id: int | None) -> bool:
+        tokenizer = self.processor.tokenizer
+        return label_id is None or (label_id == tokenizer.unk_token_id and token != tokenizer.unk_token)
+
+
+class DataCollatorForAudioClassification:
+    """Pads labelled clips and turns their labels into ids, or for several labels per clip into 0/1 vectors.
+
+    Each feature has `input_values` of shape `(num_samples,)` and its label in `labels` or in `label_column`:
+
+    - one label per clip: a name in `label2id`, or an id;
+    - several, with `label2id`: a list of names or ids (an empty list: none applies), or a text with the names
+      separated by `label_separator`;
+    - several, without `label2id`: the 0/1 vector itself.
+
+    Args:
+        feature_extractor (`Wav2Vec2FeatureExtractor`): Pads and normalises.
+        label2id (`dict[str, int]`, *optional*): The ids of the names, 0 to `num_labels - 1`.
+        multi_label (`bool`): Whether a clip may have several labels.
+        sampling_rate (`int`, *optional*): The rate of the `input_values`; the feature extractor's if not given.
+        label_column (`str`): The feature that holds the label.
+        label_separator (`str`): Between names in a text.
+
+    Returns (of a call):
+        `dict[str, torch.Tensor]`: `input_values` and `attention_mask`, both `(batch_size, num_samples)`; `labels`
+        `(batch_size,)`, int64, or with several labels `(batch_size, num_labels)`, float32.
+
+    Raises (a call):
+        ValueError: If a feature has no label, or one that is not in `label2id`.
+    """
+
+    def __init__(
+        self,
+        feature_extractor: Wav2Vec2FeatureExtractor,
+        label2id: Mapping[str, int] | None = None,
+        multi_label: bool = False,
+        *,
+        sampling_rate: int | None = None,
+        label_column: str = "label",
+        label_separator: str = ";",
+    ) -> None:
+        _check_sampling_rate(feature_extractor, sampling_rate)
+        if label2id is not None and sorted(label2id.values()) != list(range(len(label2id))):
+            raise ValueError(f"expected label2id to have the ids 0 to {len(label2id) - 1}, each once, got {label2id}")
+        self.feature_extractor = feature_extractor
+        self.label2id = None if label2id is None else dict(label2id)
+        self.multi_label = multi_label
+        self.label_column = label_column
+        self.label_separator = label_separator
+
+    def __call__(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
+        batch = _pad_audio(self.feature_extractor, features)
+        labels = [self._label_of(feature) for feature in features]
+        if self.multi_label:
+            batch["labels"] = torch.tensor(np.stack(self._multi_hot_rows(labels)), dtype=torch.float32)
+        else:
+            batch["labels"] = torch.tensor([self._label_id(label) for label in labels], dtype=torch.int64)
+        return batch
+
+    def _label_of(self, feature: Feature) -> Any:
+        label = feature.get("labels")
+        label = feature.get(self.label_column) if label is None else label
+        if label is None:
+            raise ValueError(f"expected a label in `labels` or {self.label_column!r}, got only {sorted(feature)}")
+        return label
+
+    def _label_id(self, label: Any) -> int:
+        """The id of one label: a name is looked up, an integer is an id already."""
+        if isinstance(label, str):
+            if self.label2id is None:
+                raise ValueError(f"the label {label!r} is a name: label2id is needed")
+            if label not in self.label2id:
+                raise ValueError(f"unknown label {label!r}; label2id has {_shorten(list(self.label2id))}")
+            return self.label2id[label]
+        if isinstance(label, bool) or not isinstance(label, (int, np.integer)):
+            raise ValueError(f"expected a label's name or id, got {label!r}; is multi_label meant?")
+        num_labels = None if self.label2id is None else len(self.label2id)
+        if label < 0 or (num_labels is not None and label >= num_labels):
+            raise ValueError(
+                f"expected a label id from 0 to {'...' if num_labels is None else num_labels - 1}, got {label}"
+            )
+        return int(label)
+
+    def _multi_hot_rows(self, labels: list[Any]) -> list[np.ndarray]:
+        rows = [self._multi_hot(label) for label in labels]
+        if len({row.shape for row in rows}) > 1:
+            raise ValueError(f"expected 0/1 vectors of one length, got the shapes {[row.shape for row in rows]}")
+        return rows
+
+    def _multi_hot(self, label: Any) -> np.ndarray:
+        if self.label2id is None:
+            row = np.asarray(label)
+            if row.ndim != 1 or not np.isin(row, (0, 1)).all():
+                raise ValueError(
+                    f"without label2id, expected the labels of a clip as a vector of 0 and 1, got {label!r}"
+                )
+            return row.astype(np.float32)
+        if isinstance(label, str):
+            label = [name.strip() for name in label.split(self.label_separator) if name.strip()]
+        row = np.zeros(len(self.label2id), dtype=np.float32)
+        for one in label if isinstance(label, (list, tuple, set, np.ndarray)) else [label]:
+            row[self._label_id(one)] = 1.0
+        return row
+
+
+def _check_sampling_rate(feature_extractor: Wav2Vec2FeatureExtractor, sampling_rate: int | None) -> None:
+    if sampling_rate is not None and sampling_rate != feature_extractor.sampling_rate:
+        raise ValueError(
+            f"the data set gives audio at {sampling_rate} Hz, but the feature extractor (and its model) expects "
+            f"{feature_extractor.sampling_rate} Hz; make the data set with that"
+        )
+
+
+def _pad_audio(feature_extractor: Wav2Vec2FeatureExtractor, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
+    if not features:
+        raise ValueError("expected at least one feature")
+    for feature in features:
+        if "input_values" not in feature:
+            raise ValueError(f"expected `input_values` in every feature, got only {sorted(feature)}")
+    batch = feature_extractor(
+        [np.asarray(feature["input_values"], dtype=np.float32) for feature in features],
+        sampling_rate=feature_extractor.sampling_rate,
+        padding=True,
+        # Not the extractor's own setting: models pool, mask and score real frames only.
+        return_attention_mask=True,
+        return_tensors="pt",
+    )
+    return {"input_values": batch["input_values"], "attention_mask": batch["attention_mask"]}
+
+
+def _shorten(names: list[str], limit: int = 20) -> str:
+    shown = ", ".join(map(repr, names[:limit]))
+    return shown if len(names) <= limit else f"{shown} and {len(names) - limit} more"

@@ -1,0 +1,84 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Collator of self-supervised pre-training: pads, normalises, and owns the masks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import Wav2Vec2FeatureExtractor
+
+from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
+from ..models.masking import draw_span_masks
+
+IGNORED_LABEL = -100
+
+
+class DataCollatorForData2Vec2Audio:
+    """Makes a batch for [`Data2Vec2AudioForPreTraining`] out of waveforms.
+
+    Masks are drawn here and not in the model, because the `Trainer` counts `labels` over the whole global batch to
+    normalise the loss exactly, and because a mask then depends on its item's seed alone: not on the batch it falls
+    into, nor on the number of workers or devices.
+
+    Args:
+        feature_extractor: Pads and normalises; must return an attention mask.
+        config: The model's configuration, for masks and the number of frames.
+    """
+
+    def __init__(self, feature_extractor: Wav2Vec2FeatureExtractor, config: Data2Vec2AudioConfig):
+        if not feature_extractor.return_attention_mask:
+            raise ValueError(
+                "The feature extractor must have `return_attention_mask=True`: without the mask, padding would be "
+                "trained on."
+            )
+        self.feature_extractor = feature_extractor
+        self.config = config
+
+    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            features: Items with `input_values`, a float waveform of shape `(num_samples,)`, and `seed`, an int that
+                determines the item's masks.
+
+        Returns:
+            `input_values` and `attention_mask`, `(batch_size, num_samples)`; `mask_time_indices` (bool) and `labels`
+            (0 at masked frames, -100 elsewhere), `(batch_size, num_masks, sequence_length)`.
+        """
+        waveforms = [np.asarray(feature["input_values"], dtype=np.float32) for feature in features]
+        frame_counts = [self._num_frames(waveform) for waveform in waveforms]
+        batch = self.feature_extractor(
+            waveforms, sampling_rate=self.feature_extractor.sampling_rate, padding=True, return_tensors="pt"
+        )
+        masks = torch.zeros(
+            len(features), self.config.num_masks, self.config.num_frames(batch["input_values"].shape[1])
+        ).bool()
+        for row, (feature, num_frames) in enumerate(zip(features, frame_counts, strict=True)):
+            masks[row, :, :num_frames] = self._draw(num_frames, int(feature["seed"]))
+        return {
+            "input_values": batch["input_values"],
+            "attention_mask": batch["attention_mask"],
+            "mask_time_indices": masks,
+            "labels": torch.where(masks, 0, IGNORED_LABEL),
+        }
+
+    def _num_frames(self, waveform: np.ndarray) -> int:
+        num_frames = self.config.num_frames(len(waveform))
+        if num_frames < 1:
+            raise ValueError(
+                f"A clip of {len(waveform)} samples is shorter than the model's receptive field of "
+                f"{self.config.receptive_field} samples. Set `min_seconds` so that such clips are left out."
+            )
+        return num_frames
+
+    def _draw(self, num_frames: int, seed: int) -> torch.Tensor:
+        return draw_span_masks(
+            num_frames,
+            self.config.num_masks,
+            mask_prob=self.config.mask_prob,
+            mask_length=self.config.mask_length,
+            mask_prob_adjust=self.config.mask_prob_adjust,
+            mask_dropout=self.config.mask_dropout,
+            inverse=self.config.inverse_mask,
+            generator=torch.Generator().manual_seed(seed),
+        )
