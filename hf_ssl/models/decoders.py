@@ -9,6 +9,10 @@ from torch import nn
 from .convolutions import FrameConv1d
 
 
+class DecoderProjection(nn.Linear):
+    """Linear layer of its own type, because it starts from other weights than the transformer's."""
+
+
 class ConvDecoder1d(nn.Module):
     """Stack of convolutions over time with residual connections, then a projection to the targets' size.
 
@@ -41,7 +45,8 @@ class ConvDecoder1d(nn.Module):
         )
         widths = [decoder_hidden_size] + [int(decoder_hidden_size * projection_ratio)] * (num_projections - 1)
         self.projections = nn.ModuleList(
-            nn.Linear(size_in, size_out) for size_in, size_out in zip(widths, [*widths[1:], hidden_size], strict=True)
+            DecoderProjection(size_in, size_out)
+            for size_in, size_out in zip(widths, [*widths[1:], hidden_size], strict=True)
         )
 
     def forward(self, hidden_states: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:

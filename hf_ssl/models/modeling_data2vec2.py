@@ -12,8 +12,9 @@ no file grows beyond what one can read in a sitting.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,8 +27,7 @@ from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import OutputRecorder
 
 from .configuration_data2vec2 import Data2Vec2AudioConfig
-from .convolutions import FrameConv1d
-from .decoders import ConvDecoder1d
+from .decoders import ConvDecoder1d, DecoderProjection
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .teacher import EMATeacher, average_layers, ema_decay
 
@@ -117,11 +117,10 @@ class Data2Vec2Layer(GradientCheckpointingLayer):
         self.drops_residual = config.pre_norm_drops_residual
         self.layerdrop = layerdrop
         self.drop_path_rate = drop_path_rate
-        norm_options = {"eps": config.layer_norm_eps, "elementwise_affine": config.layer_norm_affine}
         self.attention = Data2Vec2Attention(config)
-        self.attention_layer_norm = nn.LayerNorm(config.hidden_size, **norm_options)
+        self.attention_layer_norm = make_layer_norm(config)
         self.mlp = Data2Vec2MLP(config)
-        self.mlp_layer_norm = nn.LayerNorm(config.hidden_size, **norm_options)
+        self.mlp_layer_norm = make_layer_norm(config)
         self.dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(
@@ -227,8 +226,12 @@ def alibi_bias(positions: torch.Tensor, num_heads: int, euclidean: bool = False)
     return slopes * -distances.unsqueeze(1)
 
 
+def make_layer_norm(config: Data2Vec2AudioConfig) -> nn.LayerNorm:
+    return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=config.layer_norm_affine)
+
+
 def make_layers(
-    config: Data2Vec2AudioConfig, num_layers: int, layerdrop: float, drop_path_rates: tuple[float, float]
+    config: Data2Vec2AudioConfig, num_layers: int, layerdrop: float, drop_path_rates: Sequence[float]
 ) -> nn.ModuleList:
     first, last = drop_path_rates
     step = (last - first) / max(1, num_layers - 1)
@@ -249,12 +252,10 @@ class Data2Vec2ContextEncoder(nn.Module):
         self.config = config
         self.position_encoder = position_encoder
         self.attention_bias = AttentionBias(config) if config.use_alibi else None
-        self.layer_norm = nn.LayerNorm(
-            config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=config.layer_norm_affine
-        )
+        self.layer_norm = make_layer_norm(config)
         self.dropout = nn.Dropout(config.prenet_dropout)
         self.layers = make_layers(
-            config, config.num_prenet_layers, config.prenet_layerdrop, tuple(config.prenet_drop_path_rates)
+            config, config.num_prenet_layers, config.prenet_layerdrop, config.prenet_drop_path_rates
         )
 
     def forward(
@@ -323,12 +324,8 @@ class Data2Vec2Trunk(nn.Module):
         super().__init__()
         self.config = config
         self.input_dropout = nn.Dropout(config.input_dropout)
-        self.layers = make_layers(config, config.num_hidden_layers, config.layerdrop, tuple(config.drop_path_rates))
-        self.layer_norm = None
-        if config.layer_norm_first:
-            self.layer_norm = nn.LayerNorm(
-                config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=config.layer_norm_affine
-            )
+        self.layers = make_layers(config, config.num_hidden_layers, config.layerdrop, config.drop_path_rates)
+        self.layer_norm = make_layer_norm(config) if config.layer_norm_first else None
 
     def forward(
         self,
@@ -361,7 +358,6 @@ class Data2Vec2PreTrainedModel(PreTrainedModel):
     _no_split_modules = ["Data2Vec2Layer"]
     _supports_sdpa = True
     _supports_flex_attn = True
-    _keep_in_fp32_modules_strict = {"teacher"}
     _can_record_outputs = {
         "hidden_states": Data2Vec2Layer,
         "attentions": OutputRecorder(Data2Vec2Attention, index=1),
@@ -369,8 +365,14 @@ class Data2Vec2PreTrainedModel(PreTrainedModel):
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        """BERT's initialisation for the transformer, torch's own for decoder and positions, as in the original."""
-        if isinstance(module, nn.Linear):
+        """BERT's initialisation for the transformer, torch's own for decoder and positions, as in the original.
+
+        Every weight is set on the very module that owns it: what a parent sets is ignored for weights that are missing
+        from a checkpoint, because their owner has been marked as initialised by then.
+        """
+        if isinstance(module, nn.Conv1d | DecoderProjection):
+            init_like_torch(module)
+        elif isinstance(module, nn.Linear):
             init.normal_(module.weight, mean=0.0, std=self.config.initializer_range)
             if module.bias is not None:
                 init.zeros_(module.bias)
@@ -378,18 +380,13 @@ class Data2Vec2PreTrainedModel(PreTrainedModel):
             if module.weight is not None:
                 init.ones_(module.weight)
                 init.zeros_(module.bias)
-        elif isinstance(module, FrameConv1d):
-            _init_like_torch(module.conv)
-        elif isinstance(module, ConvDecoder1d):
-            for projection in module.projections:
-                _init_like_torch(projection)
         elif isinstance(module, AttentionBias):
             init.constant_(module.scale, float(self.config.alibi_scale))
         elif isinstance(module, EMATeacher):
             init.zeros_(module.num_updates)
 
 
-def _init_like_torch(module: nn.Linear | nn.Conv1d) -> None:
+def init_like_torch(module: nn.Linear | nn.Conv1d) -> None:
     """Uniform in `+-1 / sqrt(fan_in)`: what `reset_parameters` of torch's linear and convolution layers does."""
     bound = 1 / math.sqrt(module.weight[0].numel())
     init.uniform_(module.weight, a=-bound, b=bound)
@@ -417,12 +414,12 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
             Which frames are real; `None` if all are.
     """
 
-    loss: torch.FloatTensor | None = None
-    predictions: torch.FloatTensor | None = None
-    targets: torch.FloatTensor | None = None
-    prediction_mask: torch.BoolTensor | None = None
-    mask_time_indices: torch.BoolTensor | None = None
-    frame_mask: torch.BoolTensor | None = None
+    loss: torch.Tensor | None = None
+    predictions: torch.Tensor | None = None
+    targets: torch.Tensor | None = None
+    prediction_mask: torch.Tensor | None = None
+    mask_time_indices: torch.Tensor | None = None
+    frame_mask: torch.Tensor | None = None
 
 
 class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
@@ -433,6 +430,7 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
     """
 
     accepts_loss_kwargs = True
+    _keep_in_fp32_modules_strict = {"teacher"}
     decoder: ConvDecoder1d
     teacher: EMATeacher
 
@@ -447,7 +445,8 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
     @classmethod
     def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
         """Loads a model. A checkpoint without a teacher gives a teacher equal to the student."""
-        model, info = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)
+        model, info = loaded
         missing = [key for key in info["missing_keys"] if key.startswith("teacher.") and "num_updates" not in key]
         expected = [key for key, _ in model.teacher.named_parameters(prefix="teacher")]
         if missing and len(missing) < len(expected):
@@ -460,6 +459,14 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
             model.teacher.copy_from(model._student_stages())
         model.teacher.freeze()
         return (model, info) if output_loading_info else model
+
+    @property
+    def _context_encoder(self) -> nn.Module:
+        return self.base_model.get_submodule("context_encoder")
+
+    @property
+    def _trunk(self) -> nn.Module:
+        return self.base_model.get_submodule("trunk")
 
     def _student_stages(self) -> Mapping[str, nn.Module]:
         """The student's modules that the teacher averages."""
@@ -500,13 +507,13 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         """
         scope, teacher = self.config.teacher_scope, self.teacher
         if scope == "model":
-            local_features = teacher.local_encoder(raw_inputs)
-        context_encoder = self.base_model.context_encoder if scope == "trunk" else teacher.context_encoder
+            local_features = teacher.get_submodule("local_encoder")(raw_inputs)
+        context_encoder = self._context_encoder if scope == "trunk" else teacher.get_submodule("context_encoder")
         if scope != "trunk":
             local_features = local_features.to(next(teacher.parameters()).dtype)
         hidden_states, biases = context_encoder(local_features, frame_mask)
         layer_outputs: list[torch.Tensor] = []
-        teacher.trunk(hidden_states.to(next(teacher.parameters()).dtype), biases, layer_outputs)
+        teacher.get_submodule("trunk")(hidden_states.to(next(teacher.parameters()).dtype), biases, layer_outputs)
         return average_layers(
             layer_outputs,
             top_k=self.config.average_top_k_layers,
@@ -542,14 +549,14 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         frame_mask = None if frame_mask is None else frame_mask.repeat_interleave(num_masks, dim=0)
         features = self._hide_frames(features, hidden_mask)
 
-        ignores_padding = frame_mask is not None and not self.config.convolve_padding
-        visible_frames = find_visible_frames(~hidden_mask & frame_mask if ignores_padding else ~hidden_mask)
-        hidden_states, biases = self.base_model.context_encoder(features, frame_mask, visible_frames)
-        hidden_states = self.decoder_dropout(self.base_model.trunk(hidden_states, biases))
+        decoder_mask = None if self.config.convolve_padding else frame_mask
+        visible_frames = find_visible_frames(~hidden_mask if decoder_mask is None else ~hidden_mask & decoder_mask)
+        hidden_states, biases = self._context_encoder(features, frame_mask, visible_frames)
+        hidden_states = self.decoder_dropout(self._trunk(hidden_states, biases))
 
         noise = self._draw_noise(features) if mask_noise is None else mask_noise.flatten(0, 1)
         dense = scatter_visible(hidden_states, visible_frames.visible, noise.to(hidden_states.dtype))
-        decoded = self.decoder(dense, frame_mask if ignores_padding else None)
+        decoded = self.decoder(dense, decoder_mask)
         return self.decoder.project(decoded[prediction_mask.flatten(0, 1)])
 
     def regression_loss(

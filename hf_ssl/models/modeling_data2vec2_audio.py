@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """data2vec 2.0 for speech: waveform encoder, convolutional positions, pre-training, and heads for fine-tuning."""
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import nn
@@ -28,7 +30,16 @@ from .modeling_data2vec2 import (
     Data2Vec2PreTrainedModel,
     Data2Vec2PreTrainingObjective,
     Data2Vec2Trunk,
+    init_like_torch,
 )
+
+
+class WaveformConv1d(nn.Conv1d):
+    """Convolution of its own type, because it starts from other weights than the other convolutions."""
+
+
+class FeatureProjection(nn.Linear):
+    """Linear layer of its own type, because it starts from other weights than the transformer's."""
 
 
 class Data2Vec2AudioConvLayer(GradientCheckpointingLayer):
@@ -38,7 +49,7 @@ class Data2Vec2AudioConvLayer(GradientCheckpointingLayer):
         super().__init__()
         in_channels = config.conv_dim[layer_index - 1] if layer_index > 0 else 1
         out_channels = config.conv_dim[layer_index]
-        self.conv = nn.Conv1d(
+        self.conv = WaveformConv1d(
             in_channels,
             out_channels,
             config.conv_kernel[layer_index],
@@ -72,12 +83,12 @@ class Data2Vec2AudioLocalEncoder(nn.Module):
             Data2Vec2AudioConvLayer(config, index) for index in range(config.num_feat_extract_layers)
         )
         self.layer_norm = nn.LayerNorm(config.conv_dim[-1])
-        self.projection = nn.Linear(config.conv_dim[-1], config.hidden_size)
+        self.projection = FeatureProjection(config.conv_dim[-1], config.hidden_size)
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         """`(batch_size, num_samples)` -> `(batch_size, sequence_length, hidden_size)`."""
         hidden_states = input_values.unsqueeze(1).to(self.projection.weight.dtype)
-        if self.training and self.conv_layers[0].conv.weight.requires_grad:
+        if self.training and next(self.conv_layers.parameters()).requires_grad:
             hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
         for layer in self.conv_layers:
             hidden_states = layer(hidden_states)
@@ -119,24 +130,23 @@ class Data2Vec2AudioPreTrainedModel(Data2Vec2PreTrainedModel):
     config_class = Data2Vec2AudioConfig
     base_model_prefix = "data2vec2_audio"
     main_input_name = "input_values"
-    input_modalities = ("audio",)
+    input_modalities = "audio"
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
-        super()._init_weights(module)
-        if isinstance(module, Data2Vec2AudioConvLayer):
-            init.kaiming_normal_(module.conv.weight)
-            if module.conv.bias is not None:
-                init.zeros_(module.conv.bias)
-        elif isinstance(module, Data2Vec2AudioLocalEncoder):
-            bound = module.projection.in_features**-0.5
-            init.uniform_(module.projection.weight, a=-bound, b=bound)
-            init.uniform_(module.projection.bias, a=-bound, b=bound)
+        if isinstance(module, WaveformConv1d):
+            init.kaiming_normal_(module.weight)
+            if module.bias is not None:
+                init.zeros_(module.bias)
+        elif isinstance(module, FeatureProjection):
+            init_like_torch(module)
         elif isinstance(module, AMSoftmaxLoss):
             init.normal_(module.weight)
+        else:
+            super()._init_weights(module)
 
-    def _get_feat_extract_output_lengths(self, input_lengths: torch.Tensor | int) -> torch.Tensor | int:
-        """Frames of waveforms of `input_lengths` samples."""
+    def _get_feat_extract_output_lengths(self, input_lengths: Any) -> Any:
+        """Frames of waveforms of `input_lengths` samples; a tensor or a number, as what is given."""
         for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
             input_lengths = (input_lengths - kernel) // stride + 1
         return input_lengths
@@ -174,12 +184,18 @@ class Data2Vec2AudioPreTrainedModel(Data2Vec2PreTrainedModel):
         return self._get_feature_vector_attention_mask(num_frames, attention_mask)
 
 
+# What a pre-training folder has more than an encoder needs; no reason for a warning.
+_PRETRAINING_KEYS = [r"^teacher\.", r"^decoder\."]
+
+
 class Data2Vec2AudioModel(Data2Vec2AudioPreTrainedModel):
     """The encoder: waveform in, one vector per frame out.
 
     Args:
         config ([`Data2Vec2AudioConfig`]): Its configuration.
     """
+
+    _keys_to_ignore_on_load_unexpected = _PRETRAINING_KEYS
 
     def __init__(self, config: Data2Vec2AudioConfig):
         super().__init__(config)
@@ -403,10 +419,11 @@ class Data2Vec2AudioHeadModel(Data2Vec2AudioPreTrainedModel):
     """What the fine-tuned models have in common."""
 
     accepts_loss_kwargs = True
+    _keys_to_ignore_on_load_unexpected = _PRETRAINING_KEYS
 
     def __init__(self, config: Data2Vec2AudioConfig):
         super().__init__(config)
-        self.num_labels = config.num_labels
+        self.num_labels: int = config.num_labels or 1
         self.data2vec2_audio = Data2Vec2AudioModel(config)
         self.dropout = nn.Dropout(config.final_dropout)
         self.layer_weights: nn.Parameter | None = None
@@ -451,6 +468,11 @@ class Data2Vec2AudioForCTC(Data2Vec2AudioHeadModel):
 
     def __init__(self, config: Data2Vec2AudioConfig):
         super().__init__(config)
+        if config.pad_token_id is None:
+            raise ValueError(
+                "`config.pad_token_id` must be set: it is the blank of connectionist temporal classification."
+            )
+        self.blank_id = config.pad_token_id
         self.lm_head = nn.Linear(config.hidden_size, config.vocab_size)
         self.post_init()
 
@@ -505,7 +527,7 @@ class Data2Vec2AudioForCTC(Data2Vec2AudioHeadModel):
                 labels.masked_select(is_token),
                 frame_lengths,
                 is_token.sum(-1),
-                blank=self.config.pad_token_id,
+                blank=self.blank_id,
                 reduction="sum",
                 zero_infinity=self.config.ctc_zero_infinity,
             )
@@ -520,7 +542,7 @@ class Data2Vec2AudioForSequenceClassification(Data2Vec2AudioHeadModel):
     def __init__(self, config: Data2Vec2AudioConfig):
         super().__init__(config)
         self.projector = nn.Linear(config.hidden_size, config.classifier_proj_size)
-        self.classifier = nn.Linear(config.classifier_proj_size, config.num_labels)
+        self.classifier = nn.Linear(config.classifier_proj_size, self.num_labels)
         self.post_init()
 
     @can_return_tuple
@@ -570,7 +592,7 @@ class Data2Vec2AudioForAudioFrameClassification(Data2Vec2AudioHeadModel):
 
     def __init__(self, config: Data2Vec2AudioConfig):
         super().__init__(config)
-        self.classifier = nn.Linear(config.hidden_size, config.num_labels)
+        self.classifier = nn.Linear(config.hidden_size, self.num_labels)
         self.post_init()
 
     @can_return_tuple
@@ -618,7 +640,7 @@ class Data2Vec2AudioForXVector(Data2Vec2AudioHeadModel):
         self.tdnn = nn.ModuleList(TDNNLayer(config, index) for index in range(len(config.tdnn_dim)))
         self.feature_extractor = nn.Linear(config.tdnn_dim[-1] * 2, config.xvector_output_dim)
         self.classifier = nn.Linear(config.xvector_output_dim, config.xvector_output_dim)
-        self.objective = AMSoftmaxLoss(config.xvector_output_dim, config.num_labels)
+        self.objective = AMSoftmaxLoss(config.xvector_output_dim, self.num_labels)
         self.post_init()
 
     @can_return_tuple

@@ -38,6 +38,8 @@ class EMATeacher(nn.Module):
         student: Modules to copy, by the name they get here.
     """
 
+    num_updates: torch.Tensor
+
     def __init__(self, student: Mapping[str, nn.Module]):
         super().__init__()
         for name, module in student.items():
@@ -83,12 +85,13 @@ class EMATeacher(nn.Module):
         change, so the average is equal to them too, unless a checkpoint says otherwise.
         """
         if decay < 1:  # a schedule that ends at 1 freezes the teacher
-            mine, theirs = zip(*self._pairs(student), strict=True)
-            theirs = [theirs_one.to(mine_one.dtype) for mine_one, theirs_one in zip(mine, theirs, strict=True)]
-            torch._foreach_lerp_(list(mine), theirs, 1 - decay)
+            pairs = self._pairs(student)
+            averages = [mine for mine, _ in pairs]
+            current = [theirs.to(mine.dtype) for mine, theirs in pairs]
+            torch._foreach_lerp_(averages, current, 1 - decay)
         self.num_updates += 1
         self._stale_steps = 0
-        self._seen_version = self._version(student)
+        self._seen_version = self._student_version(student)
 
     def assert_updated(self, student: Mapping[str, nn.Module]) -> None:
         """Raises if the student has been trained for some steps while the teacher was left behind.
@@ -96,7 +99,7 @@ class EMATeacher(nn.Module):
         Called at every training forward. It looks at the version counter that torch keeps for each tensor: no
         synchronisation, no copy.
         """
-        version = self._version(student)
+        version = self._student_version(student)
         if version != self._seen_version:
             self._stale_steps += self._seen_version >= 0
             self._seen_version = version
@@ -109,7 +112,7 @@ class EMATeacher(nn.Module):
                 "config.ema_end_decay = 1.0` and update all the same."
             )
 
-    def _version(self, student: Mapping[str, nn.Module]) -> int:
+    def _student_version(self, student: Mapping[str, nn.Module]) -> int:
         return next(parameter._version for module in student.values() for parameter in module.parameters())
 
     def _pairs(self, student: Mapping[str, nn.Module]) -> list[tuple[torch.Tensor, torch.Tensor]]:

@@ -25,6 +25,8 @@ class PreTrainingTrainer(Trainer):
         *args, **kwargs: As for `transformers.Trainer`.
     """
 
+    _audio_samples: Any
+
     def __init__(self, *args, sampling_rate: int = 16_000, **kwargs):
         super().__init__(*args, **kwargs)
         self.sampling_rate = sampling_rate
@@ -49,16 +51,14 @@ class PreTrainingTrainer(Trainer):
         return [name for name in names if shapes[name] > 1 and "attention_bias" not in name]
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
-        loss, outputs = super().compute_loss(
-            model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch
-        )
+        loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
             self._record(inputs, outputs)
         return (loss, outputs) if return_outputs else loss
 
     @torch.no_grad()
     def _record(self, inputs: Mapping[str, torch.Tensor], outputs: Any) -> None:
-        self._audio_samples = self._audio_samples + inputs["attention_mask"].sum()
+        self._audio_samples += inputs["attention_mask"].sum()
         for name, value in self.step_metrics(outputs).items():
             is_number = ~torch.isnan(value)
             self._sums[name] = self._sums[name] + torch.where(is_number, value, 0.0).double()
@@ -87,7 +87,7 @@ class PreTrainingTrainer(Trainer):
     def _reset_meters(self) -> None:
         self._sums: dict[str, Any] = defaultdict(float)
         self._counts: dict[str, Any] = defaultdict(float)
-        self._audio_samples: Any = 0
+        self._audio_samples = 0
         self._meters_since = time.perf_counter()
 
 
@@ -100,8 +100,10 @@ class SelfDistillationTrainer(PreTrainingTrainer):
 
     def step_metrics(self, outputs: Data2Vec2ForPreTrainingOutput) -> dict[str, torch.Tensor]:
         """Standard deviations as published, variance between utterances, and how much was masked and encoded."""
-        assert outputs.prediction_mask is not None and outputs.targets is not None
+        assert outputs.prediction_mask is not None
         assert outputs.mask_time_indices is not None
+        assert outputs.predictions is not None
+        assert outputs.targets is not None
         num_masks = outputs.prediction_mask.shape[1]
         targets = outputs.targets.unsqueeze(1).expand(-1, num_masks, -1, -1)[outputs.prediction_mask]
         masked = outputs.mask_time_indices.float()
