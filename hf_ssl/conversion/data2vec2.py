@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from .fairseq_checkpoint import parse_conv_spec
@@ -45,6 +46,7 @@ _UNSUPPORTED_AUDIO_OPTIONS = {
     "mask_channel_prob": 0.0,
     "learned_alibi": False,
 }
+_EXTRACTOR_MODES = {"layer_norm": "layer", "default": "group"}
 _UNSUPPORTED_DECODER_OPTIONS = {"add_positions_masked": False, "add_positions_all": False}
 
 
@@ -52,11 +54,35 @@ def audio_config(config: Mapping[str, Any]) -> Data2Vec2AudioConfig:
     """Configuration of a data2vec 2.0 audio model from the checkpoint's `cfg`.
 
     Raises:
-        ValueError: An option is set that has no counterpart here; all such options are listed.
+        ValueError: An option is missing, cannot work, or is set and has no counterpart here; all of the latter are
+            listed.
     """
-    model, audio = config["model"], config["model"]["modalities"]["audio"]
-    decoder = audio["decoder"]
+    model = section(config, "model")
+    audio = section(section(model, "modalities"), "audio")
+    decoder = section(audio, "decoder")
     _refuse_unsupported(model, audio, decoder)
+    try:
+        return _build_config(model, audio, decoder)
+    except (StrictDataclassError, TypeError, OverflowError) as error:
+        raise ValueError(f"The checkpoint's options make no model: {error}") from error
+
+
+class Options(dict[str, Any]):
+    """A section of the checkpoint's configuration, which names an option that it does not have."""
+
+    def __missing__(self, name: str) -> Any:
+        raise ValueError(f"The checkpoint's configuration lacks the option {name!r}.")
+
+
+def section(options: Mapping[str, Any], name: str) -> Options:
+    """A named part of a configuration; a `ValueError` if there is none."""
+    found = options.get(name)
+    if not isinstance(found, Mapping):
+        raise ValueError(f"The checkpoint's configuration has no section {name!r}, but {found!r} in its place.")
+    return Options(found)
+
+
+def _build_config(model: Options, audio: Options, decoder: Options) -> Data2Vec2AudioConfig:
     conv_layers = parse_conv_spec(audio["feature_encoder_spec"])
     return Data2Vec2AudioConfig(
         hidden_size=model["embed_dim"],
@@ -80,7 +106,7 @@ def audio_config(config: Mapping[str, Any]) -> Data2Vec2AudioConfig:
         conv_dim=tuple(layer[0] for layer in conv_layers),
         conv_kernel=tuple(layer[1] for layer in conv_layers),
         conv_stride=tuple(layer[2] for layer in conv_layers),
-        feat_extract_norm={"layer_norm": "layer", "default": "group"}[audio["extractor_mode"]],
+        feat_extract_norm=_EXTRACTOR_MODES.get(audio["extractor_mode"], audio["extractor_mode"]),
         local_grad_scale=audio["local_grad_mult"],
         num_conv_pos_embeddings=audio["conv_pos_depth"],
         conv_pos_kernel_size=max(3, audio["conv_pos_width"] // audio["conv_pos_depth"]),
@@ -168,6 +194,10 @@ def convert_audio_weights(
     for name, tensor in (teacher or {}).items():
         ours = audio_weight_name(f"blocks.{name}" if scope == "trunk" else name)
         _store(converted, unknown, f"_ema.{name}", f"teacher.{ours}" if ours else None, tensor)
+    if teacher is not None and scope == "trunk":
+        # the original's teacher is the blocks alone; the norm behind them, if any, takes no part in the targets
+        for name in [name for name in converted if name.startswith("data2vec2_audio.trunk.layer_norm.")]:
+            converted[name.replace("data2vec2_audio", "teacher")] = converted[name].clone()
     return converted, unknown
 
 
@@ -177,7 +207,7 @@ def _store(
     if target is None:
         unknown.append(name)
         return
-    if target.endswith("attention_bias.scale"):
+    if target.endswith("attention_bias.scale") and tensor.dim() in (4, 5):
         # (layers, 1, heads, 1, 1), and without the first dimension in the oldest checkpoints
         tensor = tensor.reshape(-1 if tensor.dim() == 5 else 1, tensor.shape[-3])
     # a copy: memory-mapped tensors of a file cannot be written over it, and shared storage cannot be saved

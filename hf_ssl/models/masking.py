@@ -65,7 +65,7 @@ def draw_span_masks(
         frames = (centres.unsqueeze(-1) + offsets).clamp_(0, length - 1).view(num_masks, -1)
         spans = torch.zeros(num_masks, length).scatter_(1, frames, 1.0)
     neighbours = torch.tensor([1.0, 0.0, 1.0]) if expand_adjacent else None
-    target = _clamp_count(int(length * span_prob), length)
+    target = _clamp_span_count(int(length * span_prob), length, inverse)
     spans = torch.stack([_set_count(row, target, mask_dropout, neighbours, generator) for row in spans])
     return spans.bool() ^ inverse
 
@@ -108,7 +108,7 @@ def draw_block_masks(
         centres = torch.randint(0, num_patches, size=(num_masks, num_blocks), generator=generator)
         blocks = _expand_blocks(centres, grid_size, mask_length)
     neighbours = torch.tensor([[0.0, 1.0, 0.0], [1.0, 0.0, 1.0], [0.0, 1.0, 0.0]]) if expand_adjacent else None
-    target = _clamp_count(int(num_patches * span_prob), num_patches)
+    target = _clamp_span_count(int(num_patches * span_prob), num_patches, inverse)
     blocks = torch.stack([_set_count(row, target, mask_dropout, neighbours, generator) for row in blocks])
     return blocks.bool() ^ inverse
 
@@ -161,7 +161,11 @@ def draw_mask_indices(
 
     Returns:
         `torch.BoolTensor` of shape `(len(lengths), sequence_length)`.
+
+    Raises:
+        ValueError: A parameter is out of range, or there is not one generator per sequence.
     """
+    _check_mask_indices_arguments(lengths, sequence_length, mask_prob, mask_length, len(generators))
     rows = [
         _span_positions(length, mask_prob, mask_length, min_masks, generator)
         for length, generator in zip(lengths, generators, strict=True)
@@ -236,9 +240,31 @@ def _check_mask_parameters(length: int, mask_prob: float, mask_length: int) -> N
         raise ValueError(f"`mask_length` must be at least 1, but got {mask_length}.")
 
 
+def _check_mask_indices_arguments(
+    lengths: Sequence[int], sequence_length: int, mask_prob: float, mask_length: int, num_generators: int
+) -> None:
+    if mask_prob < 0:
+        raise ValueError(f"`mask_prob` must not be negative, but got {mask_prob}.")
+    if mask_length < 1:
+        raise ValueError(f"`mask_length` must be at least 1, but got {mask_length}.")
+    if not all(0 <= length <= sequence_length for length in lengths):
+        raise ValueError(
+            f"The lengths must lie between 0 and the sequence length {sequence_length}, but are {list(lengths)}."
+        )
+    if len(lengths) != num_generators:
+        raise ValueError(
+            f"Expected one generator per sequence: {len(lengths)} sequences, {num_generators} generators."
+        )
+
+
 def _clamp_count(count: int, length: int) -> int:
     """At least one position masked and, where there are two or more, at least one visible."""
     return max(1, min(count, length - 1))
+
+
+def _clamp_span_count(count: int, length: int, inverse: bool) -> int:
+    """The same for positions in spans, which are the visible ones if `inverse`: a single position is masked then."""
+    return 0 if inverse and length == 1 else _clamp_count(count, length)
 
 
 def _choose(weights: torch.Tensor, count: int, generator: torch.Generator | None) -> torch.Tensor:
@@ -266,7 +292,7 @@ def _set_count(
     """Masks or unmasks single positions of one mask until `target` of them are masked."""
     row = row.clone()
     if neighbours is not None:
-        _expand_to_neighbours(row, int(target * (1 + mask_dropout)), neighbours, generator)
+        _expand_to_neighbours(row, min(int(target * (1 + mask_dropout)), len(row)), neighbours, generator)
     surplus = int(row.sum()) - target
     if surplus > 0:
         row[torch.multinomial(row, surplus, replacement=False, generator=generator)] = 0

@@ -23,7 +23,7 @@ from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
-from transformers.utils import ModelOutput
+from transformers.utils import ModelOutput, logging
 from transformers.utils.output_capturing import OutputRecorder
 
 from .configuration_data2vec2 import Data2Vec2AudioConfig
@@ -31,12 +31,18 @@ from .decoders import ConvDecoder1d, DecoderProjection
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .teacher import EMATeacher, average_layers, ema_decay
 
+logger = logging.get_logger(__name__)
+
 # Stages that each scope of the teacher averages (`ema_encoder_only` and `ema_local_encoder` of the original).
 TEACHER_STAGES = {
     "trunk": ("trunk",),
     "encoder": ("context_encoder", "trunk"),
     "model": ("local_encoder", "context_encoder", "trunk"),
 }
+
+# Score of keys that are not real: its exponential is 0 beside any real key, and it stays finite where autocast makes
+# float16 or bfloat16 of it. Float32's lowest would become minus infinity, and NaN where a sequence has no real key.
+MASKED_SCORE = -3e4
 
 
 def eager_attention_forward(
@@ -299,7 +305,6 @@ class Data2Vec2ContextEncoder(nn.Module):
     ) -> list[torch.Tensor | None]:
         """One additive bias per layer of prenet and trunk: ALiBi, and a very low score at keys that are not real."""
         num_layers = self.config.num_prenet_layers + self.config.num_hidden_layers
-        lowest = torch.finfo(features.dtype).min
         if self.attention_bias is not None:
             biases = self.attention_bias(positions)
         elif key_mask is not None:
@@ -309,7 +314,7 @@ class Data2Vec2ContextEncoder(nn.Module):
         finished: dict[int, torch.Tensor] = {}  # layers that share a scale share the tensor
         for bias in biases:
             if id(bias) not in finished:
-                masked = bias if key_mask is None else bias.masked_fill(~key_mask[:, None, None], lowest)
+                masked = bias if key_mask is None else bias.masked_fill(~key_mask[:, None, None], MASKED_SCORE)
                 finished[id(bias)] = masked.to(features.dtype)
         if self.config._attn_implementation == "flex_attention":  # it indexes the bias, and so cannot broadcast it
             shape = (features.shape[0], -1, features.shape[1], -1)
@@ -448,7 +453,7 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         model, info = loaded
         missing = [key for key in info["missing_keys"] if key.startswith("teacher.") and "num_updates" not in key]
-        expected = [key for key, _ in model.teacher.named_parameters(prefix="teacher")]
+        expected = [key for key in model.teacher.state_dict() if key != "num_updates"]
         if missing and len(missing) < len(expected):
             raise ValueError(
                 f"The checkpoint has only a part of the teacher: {len(missing)} of {len(expected)} tensors are "
@@ -456,7 +461,9 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
                 "teacher out altogether, which makes it a copy of the student."
             )
         if missing:
-            model.teacher.copy_from(model._student_stages())
+            model.reset_teacher()
+            # the report of transformers, just above in the log, calls these weights "newly initialized"
+            logger.warning("The checkpoint has no teacher. It was made a copy of the student.")
         model.teacher.freeze()
         return (model, info) if output_loading_info else model
 
@@ -471,6 +478,10 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
     def _student_stages(self) -> Mapping[str, nn.Module]:
         """The student's modules that the teacher averages."""
         return {name: self.base_model.get_submodule(name) for name in TEACHER_STAGES[self.config.teacher_scope]}
+
+    def reset_teacher(self) -> None:
+        """Makes the teacher a copy of the student and starts counting its updates afresh."""
+        self.teacher.copy_from(self._student_stages())
 
     def update_teacher(self, step: int | None = None) -> float:
         """Moves the teacher towards the student. Call it after every optimizer step.
@@ -509,11 +520,13 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         if scope == "model":
             local_features = teacher.get_submodule("local_encoder")(raw_inputs)
         context_encoder = self._context_encoder if scope == "trunk" else teacher.get_submodule("context_encoder")
+        dtype = next(teacher.parameters()).dtype  # float32 also beside a student in half precision
         if scope != "trunk":
-            local_features = local_features.to(next(teacher.parameters()).dtype)
+            local_features = local_features.to(dtype)
         hidden_states, biases = context_encoder(local_features, frame_mask)
+        cast = {id(bias): None if bias is None else bias.to(dtype) for bias in biases}  # layers may share the tensor
         layer_outputs: list[torch.Tensor] = []
-        teacher.get_submodule("trunk")(hidden_states.to(next(teacher.parameters()).dtype), biases, layer_outputs)
+        teacher.get_submodule("trunk")(hidden_states.to(dtype), [cast[id(bias)] for bias in biases], layer_outputs)
         return average_layers(
             layer_outputs,
             top_k=self.config.average_top_k_layers,
@@ -574,7 +587,7 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         else:
             loss = F.smooth_l1_loss(predictions, targets, reduction="sum", beta=beta)
         scale = self.config.loss_scale if self.config.loss_scale is not None else predictions.shape[-1] ** -0.5
-        return loss * scale / (predictions.shape[0] if num_predicted is None else num_predicted)
+        return loss * scale / (max(1, predictions.shape[0]) if num_predicted is None else num_predicted)
 
     def _hide_frames(self, features: torch.Tensor, hidden_mask: torch.Tensor) -> torch.Tensor:
         """Zeros, or noise, where a frame is hidden: the convolutional positions look at hidden frames too."""

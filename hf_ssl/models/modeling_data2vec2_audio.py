@@ -255,8 +255,13 @@ class Data2Vec2AudioModel(Data2Vec2AudioPreTrainedModel):
                 generators=_numpy_generators(batch_size),
             )
         if mask_time_indices is not None:
+            if mask_time_indices.shape != (batch_size, sequence_length):
+                raise ValueError(
+                    "`mask_time_indices` must have shape (batch_size, sequence_length) = "
+                    f"{batch_size, sequence_length}, but has {tuple(mask_time_indices.shape)}."
+                )
             noise = torch.randn_like(features) * config.mask_noise_std
-            features = torch.where(mask_time_indices.to(features.device).unsqueeze(-1), noise, features)
+            features = torch.where(mask_time_indices.bool().to(features.device).unsqueeze(-1), noise, features)
         if draws and config.mask_feature_prob > 0:
             channels = draw_mask_indices(
                 [hidden_size] * batch_size,
@@ -514,7 +519,7 @@ class Data2Vec2AudioForCTC(Data2Vec2AudioHeadModel):
         frame_lengths: torch.Tensor,
         num_items_in_batch: torch.Tensor | int | None,
     ) -> torch.Tensor:
-        if labels.max() >= self.config.vocab_size:
+        if labels.numel() and labels.max() >= self.config.vocab_size:
             raise ValueError(
                 f"Labels must be smaller than `config.vocab_size` = {self.config.vocab_size}, but the largest is "
                 f"{int(labels.max())}. Does the tokenizer belong to this model?"
@@ -571,7 +576,8 @@ class Data2Vec2AudioForSequenceClassification(Data2Vec2AudioHeadModel):
         logits = self.classifier(self._pool(self.projector(hidden_states), input_values, attention_mask))
         loss = None
         if labels is not None:
-            is_multi_label = self.config.problem_type == "multi_label_classification" or labels.dim() == 2
+            problem_type = self.config.problem_type
+            is_multi_label = labels.dim() == 2 if problem_type is None else problem_type.startswith("multi_label")
             loss = classification_loss(logits, labels, is_multi_label, num_items_in_batch)
         return SequenceClassifierOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
@@ -663,10 +669,10 @@ class Data2Vec2AudioForXVector(Data2Vec2AudioHeadModel):
             `embeddings` and `logits` of shape `(batch_size, xvector_output_dim)`, and `loss` if there are labels.
         """
         hidden_states, outputs = self._encode(input_values, attention_mask, **kwargs)
+        lengths = self._tdnn_lengths(self._frame_lengths(input_values, attention_mask))
         hidden_states = self.projector(hidden_states)
         for layer in self.tdnn:
             hidden_states = layer(hidden_states)
-        lengths = self._tdnn_lengths(self._frame_lengths(input_values, attention_mask))
         embeddings = self.feature_extractor(_pool_statistics(hidden_states, lengths))
         logits = self.classifier(embeddings)
         loss = None
@@ -690,7 +696,8 @@ class Data2Vec2AudioForXVector(Data2Vec2AudioHeadModel):
         if shortest <= context:
             raise ValueError(
                 f"An utterance of {shortest} frames is too short for the time-delay network, which needs at least "
-                f"{context + 1} frames ({(context + 1) * self.config.inputs_to_logits_ratio} samples)."
+                f"{context + 1} frames ({self.config.receptive_field + context * self.config.inputs_to_logits_ratio} "
+                "samples)."
             )
         return frame_lengths - context
 
@@ -700,13 +707,14 @@ def _pool_statistics(hidden_states: torch.Tensor, lengths: torch.Tensor) -> torc
 
     Unlike transformers' loop over utterances, one frame gives a standard deviation of 0 instead of NaN.
     """
+    dtype, hidden_states = hidden_states.dtype, hidden_states.float()  # squares overflow in float16
     steps = torch.arange(hidden_states.shape[1], device=hidden_states.device)
     weights = (steps < lengths.unsqueeze(-1)).unsqueeze(-1).to(hidden_states.dtype)
     counts = lengths.view(-1, 1).to(hidden_states.dtype)
     mean = (hidden_states * weights).sum(1) / counts
     squares = ((hidden_states - mean.unsqueeze(1)).square() * weights).sum(1)
     # the small number keeps the gradient of the root finite where a channel is constant
-    return torch.cat([mean, (squares / (counts - 1).clamp_min(1) + 1e-10).sqrt()], dim=-1)
+    return torch.cat([mean, (squares / (counts - 1).clamp_min(1) + 1e-10).sqrt()], dim=-1).to(dtype)
 
 
 def classification_loss(
@@ -716,6 +724,13 @@ def classification_loss(
     num_items_in_batch: torch.Tensor | int | None,
 ) -> torch.Tensor:
     """Cross-entropy, or binary cross-entropy for several labels, averaged over labels that are not -100."""
+    expected = logits.shape if is_multi_label else logits.shape[:-1]
+    if labels.shape != expected or (labels.is_floating_point() and not is_multi_label):
+        raise ValueError(
+            f"Expected {'zeros and ones' if is_multi_label else 'integer labels'} of shape {tuple(expected)}, but got "
+            f"labels of type {labels.dtype} and shape {tuple(labels.shape)}. `config.problem_type` says whether there "
+            "are several labels at once."
+        )
     if not is_multi_label:
         loss = F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=-100, reduction="sum")
         count = (labels != -100).sum()

@@ -45,7 +45,7 @@ class EMATeacher(nn.Module):
         for name, module in student.items():
             self.add_module(name, copy.deepcopy(module))
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
-        self._seen_version = -1
+        self._seen_values: torch.Tensor | None = None
         self._stale_steps = 0
         self.freeze()
 
@@ -73,8 +73,8 @@ class EMATeacher(nn.Module):
     @torch.no_grad()
     def copy_from(self, student: Mapping[str, nn.Module]) -> None:
         """Makes the teacher equal to the student and starts counting updates afresh."""
-        for mine, theirs in self._pairs(student):
-            mine.copy_(theirs)
+        for name, module in student.items():
+            self.get_submodule(name).load_state_dict(module.state_dict())  # with the buffers, such as fixed scales
         self.num_updates.zero_()
 
     @torch.no_grad()
@@ -91,29 +91,34 @@ class EMATeacher(nn.Module):
             torch._foreach_lerp_(averages, current, 1 - decay)
         self.num_updates += 1
         self._stale_steps = 0
-        self._seen_version = self._student_version(student)
+        self._seen_values = self._student_values(student)
 
     def assert_updated(self, student: Mapping[str, nn.Module]) -> None:
         """Raises if the student has been trained for some steps while the teacher was left behind.
 
-        Called at every training forward. It looks at the version counter that torch keeps for each tensor: no
-        synchronisation, no copy.
+        Called at every training forward. It compares a few values of the student with those of the forward before.
         """
-        version = self._student_version(student)
-        if version != self._seen_version:
-            self._stale_steps += self._seen_version >= 0
-            self._seen_version = version
+        values = self._student_values(student)
+        if self._seen_values is None or not torch.equal(self._seen_values.to(values), values):
+            self._stale_steps += self._seen_values is not None
+            self._seen_values = values
         if self._stale_steps >= MAX_STALE_STEPS:
             raise RuntimeError(
                 f"The student has been optimised {self._stale_steps} times since its teacher was last updated, so the "
                 "targets no longer follow the student. Call `model.update_teacher()` after every `optimizer.step()`, "
                 "or add `hf_ssl.training.TeacherUpdateCallback()` to the `callbacks` of your `Trainer` "
-                "(`hf_ssl.training.PreTrainingTrainer` has it). For a frozen teacher set `config.ema_decay = "
+                "(`hf_ssl.training.SelfDistillationTrainer` has it). For a frozen teacher set `config.ema_decay = "
                 "config.ema_end_decay = 1.0` and update all the same."
             )
 
-    def _student_version(self, student: Mapping[str, nn.Module]) -> int:
-        return next(parameter._version for module in student.values() for parameter in module.parameters())
+    def _student_values(self, student: Mapping[str, nn.Module]) -> torch.Tensor:
+        """Some values of the first parameter that is trained; a frozen one would never tell of a step.
+
+        Values and not torch's version counter, which fused optimizers (the `Trainer`'s default) leave as it is.
+        """
+        parameters = (parameter for module in student.values() for parameter in module.parameters())
+        trained = next((parameter for parameter in parameters if parameter.requires_grad), torch.empty(0))
+        return trained.detach().flatten()[:16].clone()
 
     def _pairs(self, student: Mapping[str, nn.Module]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return [

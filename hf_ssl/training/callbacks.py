@@ -3,7 +3,9 @@
 
 from typing import Any
 
+import torch
 from accelerate.optimizer import AcceleratedOptimizer
+from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging
 
@@ -35,6 +37,42 @@ class TeacherUpdateCallback(TrainerCallback):
         model.update_teacher(step=state.global_step)
 
 
+class NonFiniteGradientCallback(TrainerCallback):
+    """Leaves out steps whose gradient is not finite, and says so each time, instead of ruining the weights.
+
+    Float16 training has this in its loss scaler; bfloat16 and float32 training has not.
+
+    Args:
+        most: Steps to leave out before the training stops with an error.
+    """
+
+    def __init__(self, most: int = 10):
+        self.most = most
+        self.count = 0
+
+    def on_pre_optimizer_step(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        model: nn.Module | None = None,
+        optimizer: Any = None,
+        **kwargs,
+    ) -> None:
+        assert model is not None
+        gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
+        if args.fp16 or not gradients or torch.isfinite(nn.utils.get_total_norm(gradients)):
+            return
+        self.count += 1
+        if self.count > self.most:
+            raise FloatingPointError(
+                f"{self.count} steps had a gradient that is not finite, the last one step {state.global_step + 1}. "
+                "Lower the learning rate, clip the gradient (`max_grad_norm`), or train in float32."
+            )
+        logger.warning(f"Step {state.global_step + 1} is left out: its gradient is not finite.")
+        optimizer.zero_grad()  # without gradients the optimizer changes nothing
+
+
 class CollapseGuardCallback(TrainerCallback):
     """Speaks up when targets or predictions have lost their variance, while the loss may look fine.
 
@@ -42,14 +80,14 @@ class CollapseGuardCallback(TrainerCallback):
     that depend on the position in time alone, to which those are blind.
 
     Args:
-        first_step: Nothing is said before this optimizer step (5,000 in the original): early in training low variance
-            is normal.
+        first_step: Nothing is said before this optimizer step: early in training low variance is normal. 5,000, as in
+            the original, or a tenth of a shorter run if absent.
         stop: Stop the training instead of warning.
     """
 
     FLOORS = {"target_std": 0.1, "prediction_std": 0.01, "between_utterance_share": 0.02}
 
-    def __init__(self, first_step: int = 5000, stop: bool = False):
+    def __init__(self, first_step: int | None = None, stop: bool = False):
         self.first_step = first_step
         self.stop = stop
 
@@ -61,7 +99,8 @@ class CollapseGuardCallback(TrainerCallback):
         logs: dict[str, float] | None = None,
         **kwargs,
     ) -> None:
-        if state.global_step < self.first_step:
+        first_step = min(5000, state.max_steps // 10) if self.first_step is None else self.first_step
+        if state.global_step < first_step:
             return
         for name, floor in self.FLOORS.items():
             if (logs or {}).get(name, floor) < floor:

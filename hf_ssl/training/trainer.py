@@ -8,24 +8,78 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import Trainer
+from torch.utils.data import IterableDataset, Sampler, SequentialSampler
+from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..data.dataset import AudioDataset, LengthGroupedSampler
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.teacher import ema_decay
-from .callbacks import TeacherUpdateCallback
+from .callbacks import NonFiniteGradientCallback, TeacherUpdateCallback
 from .monitoring import between_utterance_share, feature_std
 
 
-class PreTrainingTrainer(Trainer):
-    """`Trainer` whose batches are grouped by length and whose logs have the figures of the objective.
+class AudioTrainer(Trainer):
+    """`Trainer` for [`AudioDataset`]: batches of similar length, data as a function of seed and epoch."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self._epoch_callback = _EpochCallback()
+        self.add_callback(self._epoch_callback)
+        self.add_callback(NonFiniteGradientCallback())
+        # Batches of streams are put together in each process: their padded lengths differ.
+        if isinstance(self.train_dataset, IterableDataset):
+            self.accelerator.dataloader_config.dispatch_batches = False
+
+    def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
+        """Groups by length as a pure function of seed and epoch, which transformers' own sampler is not."""
+        dataset = self.train_dataset if train_dataset is None else train_dataset
+        if not isinstance(dataset, AudioDataset):
+            return super()._get_train_sampler(train_dataset)
+        self._epoch_callback.followers = [dataset]
+        if self.args.train_sampling_strategy != "group_by_length":
+            return super()._get_train_sampler(train_dataset)
+        sampler = LengthGroupedSampler(
+            dataset.lengths,
+            batch_size=self.args.train_batch_size * self.args.world_size,
+            seed=self.args.seed if self.args.data_seed is None else self.args.data_seed,
+        )
+        self._epoch_callback.followers.append(sampler)
+        return sampler
+
+    def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
+        """In order: transformers' sampler by length would decode the whole data set to learn the lengths."""
+        if isinstance(eval_dataset, AudioDataset):
+            return SequentialSampler(eval_dataset)
+        return super()._get_eval_sampler(eval_dataset)
+
+    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
+        """No weight decay on vectors, scalars and ALiBi's scales, as in the originals."""
+        shapes = {name: parameter.dim() for name, parameter in model.named_parameters()}
+        names = super().get_decay_parameter_names(model)
+        return [name for name in names if shapes[name] > 1 and "attention_bias" not in name]
+
+
+class _EpochCallback(TrainerCallback):
+    """Tells data set and sampler the epoch.
+
+    Accelerate tells only one of the two, and neither when it resumes in the middle of an epoch.
+    """
+
+    def __init__(self) -> None:
+        self.followers: list[AudioDataset | LengthGroupedSampler] = []
+
+    def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        for follower in self.followers:
+            follower.set_epoch(int(state.epoch or 0))
+
+
+class PreTrainingTrainer(AudioTrainer):
+    """`AudioTrainer` whose logs have the figures of the objective and the speed.
 
     Args:
         sampling_rate: Samples per second of `input_values`, for `audio_seconds_per_second` in the logs.
         *args, **kwargs: As for `transformers.Trainer`.
     """
-
-    _audio_samples: Any
 
     def __init__(self, *args, sampling_rate: int = 16_000, **kwargs):
         super().__init__(*args, **kwargs)
@@ -35,20 +89,6 @@ class PreTrainingTrainer(Trainer):
     def step_metrics(self, outputs: Any) -> dict[str, torch.Tensor]:
         """Figures of one forward pass, averaged until the next log; NaN means that there is none this time."""
         return {}
-
-    def _get_train_sampler(self, train_dataset=None) -> torch.utils.data.Sampler | None:
-        """Groups by length as a pure function of seed and epoch, which transformers' own sampler is not."""
-        dataset = self.train_dataset if train_dataset is None else train_dataset
-        if not isinstance(dataset, AudioDataset) or self.args.train_sampling_strategy != "group_by_length":
-            return super()._get_train_sampler(train_dataset)
-        seed = self.args.seed if self.args.data_seed is None else self.args.data_seed
-        return LengthGroupedSampler(dataset.lengths, batch_size=self.args.train_batch_size, seed=seed)
-
-    def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
-        """No weight decay on vectors, scalars and ALiBi's scales, as in the originals."""
-        shapes = {name: parameter.dim() for name, parameter in model.named_parameters()}
-        names = super().get_decay_parameter_names(model)
-        return [name for name in names if shapes[name] > 1 and "attention_bias" not in name]
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
@@ -87,7 +127,7 @@ class PreTrainingTrainer(Trainer):
     def _reset_meters(self) -> None:
         self._sums: dict[str, Any] = defaultdict(float)
         self._counts: dict[str, Any] = defaultdict(float)
-        self._audio_samples = 0
+        self._audio_samples: Any = 0
         self._meters_since = time.perf_counter()
 
 

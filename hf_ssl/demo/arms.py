@@ -1,0 +1,227 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""The demo's training runs: pre-training, and recognition with and without it."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import torch
+from transformers import Trainer, Wav2Vec2FeatureExtractor, set_seed
+from transformers.trainer_callback import ProgressCallback
+
+from .. import Data2Vec2AudioConfig, Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
+from ..data import AudioDataset, DataCollatorForCTC, SkippedFiles
+from ..data.collators_pretraining import DataCollatorForData2Vec2Audio
+from ..training import CollapseGuardCallback, SelfDistillationTrainer
+from ..training.arguments import PreTrainingArguments
+from ..training.finetuning import (
+    CTCTrainer,
+    FineTuningArguments,
+    NormalizingCTCCollator,
+    TranscriptNormalizer,
+    Transcripts,
+    build_vocabulary,
+    make_processor,
+)
+from .data import MAX_SECONDS, SAMPLING_RATE, LabelledSplits
+
+
+@dataclass(frozen=True)
+class PreTrained:
+    """`folder`: the model. `history`: the trainer's log. `seconds`: wall time."""
+
+    folder: Path
+    history: list[dict[str, Any]]
+    seconds: float
+    num_steps: int
+
+
+def pretrain(
+    model: Data2Vec2AudioForPreTraining,
+    feature_extractor: Wav2Vec2FeatureExtractor,
+    recordings: datasets.Dataset,
+    folder: Path,
+    *,
+    num_steps: int,
+    learning_rate: float,
+    batch_size: int,
+    seed: int,
+    skipped: SkippedFiles,
+) -> PreTrained:
+    """Pre-trains `model` with the same trainer and collator as `training_scripts/pretrain_speech.py`."""
+    set_seed(seed)
+    trainer = SelfDistillationTrainer(
+        model=model,
+        args=PreTrainingArguments(
+            output_dir=str(folder),
+            max_steps=num_steps,
+            per_device_train_batch_size=batch_size,
+            learning_rate=learning_rate,
+            warmup_steps=0.1,
+            logging_steps=max(1, num_steps // 60),
+            **_shared_arguments(seed),
+        ),
+        train_dataset=_dataset(recordings, seed, skipped),
+        data_collator=DataCollatorForData2Vec2Audio(feature_extractor, model.config),
+        processing_class=feature_extractor,
+        callbacks=[CollapseGuardCallback()],
+        sampling_rate=SAMPLING_RATE,
+    )
+    show_only_a_bar(trainer)
+    started = time.perf_counter()
+    trainer.train()
+    seconds = time.perf_counter() - started
+    trainer.save_model()
+    return PreTrained(folder, trainer.state.log_history, seconds, num_steps)
+
+
+@dataclass(frozen=True)
+class CTCResult:
+    """What fine-tuning at one learning rate led to; error rates are shares."""
+
+    learning_rate: float
+    validation_cer: float
+    test_wer: float
+    test_cer: float
+    seconds: float
+    num_steps: int
+    references: list[str]
+    hypotheses: list[str]
+    folder: Path
+
+
+@dataclass(frozen=True)
+class CTCTask:
+    """Recognition from few transcripts: everything that all arms share."""
+
+    splits: LabelledSplits
+    labelled: datasets.Dataset
+    feature_extractor: Wav2Vec2FeatureExtractor
+    batch_size: int
+    seed: int
+    skipped: SkippedFiles
+
+    def finetune(
+        self, pretrained: Path, folder: Path, *, from_scratch: bool, learning_rate: float, num_steps: int
+    ) -> CTCResult:
+        """Trains one arm and scores it on validation (to choose the learning rate on) and on test."""
+        set_seed(self.seed)
+        normalizer = TranscriptNormalizer()
+        processor = make_processor(self.feature_extractor, self._vocabulary(normalizer))
+        transcripts = Transcripts(processor.tokenizer)
+        trainer = CTCTrainer(
+            model=self._model(pretrained, from_scratch, len(processor.tokenizer)),
+            args=FineTuningArguments(
+                output_dir=str(folder),
+                max_steps=num_steps,
+                per_device_train_batch_size=self.batch_size,
+                per_device_eval_batch_size=32,
+                learning_rate=learning_rate,
+                tri_stage_phases=[0.1, 0.4, 0.5],
+                logging_steps=max(1, num_steps // 10),
+                **_shared_arguments(self.seed),
+            ),
+            train_dataset=_dataset(self.labelled, self.seed, self.skipped, (self.splits.column,)),
+            data_collator=NormalizingCTCCollator(
+                DataCollatorForCTC(processor, text_column=self.splits.column), normalizer
+            ),
+            processing_class=processor,
+            compute_metrics=transcripts.metrics,
+        )
+        show_only_a_bar(trainer)
+        started = time.perf_counter()
+        trainer.train()
+        seconds = time.perf_counter() - started
+        trainer.save_model()
+        validation = trainer.predict(self._evaluation(self.splits.validation), metric_key_prefix="validation")
+        test = trainer.predict(self._evaluation(self.splits.test))
+        metrics = (validation.metrics or {}) | (test.metrics or {})
+        return CTCResult(
+            learning_rate=learning_rate,
+            validation_cer=metrics["validation_cer"],
+            test_wer=metrics["test_wer"],
+            test_cer=metrics["test_cer"],
+            seconds=seconds,
+            num_steps=num_steps,
+            references=transcripts.references(np.asarray(test.label_ids)),
+            hypotheses=transcripts.hypotheses(np.asarray(test.predictions)),
+            folder=folder,
+        )
+
+    def _model(self, pretrained: Path, from_scratch: bool, vocab_size: int) -> Data2Vec2AudioForCTC:
+        config = Data2Vec2AudioConfig.from_pretrained(
+            pretrained,
+            vocab_size=vocab_size,
+            ctc_zero_infinity=True,
+            hidden_dropout=0.1,
+            mask_time_prob=0.3,
+            mask_time_length=5,
+            mask_feature_prob=0.3,
+            mask_feature_length=16,
+        )
+        if from_scratch:
+            return Data2Vec2AudioForCTC(config)
+        return Data2Vec2AudioForCTC.from_pretrained(pretrained, config=config)
+
+    def _vocabulary(self, normalizer: TranscriptNormalizer) -> dict[str, int]:
+        """The alphabet of all splits, so that no test clip has to be left out for a rare character."""
+        tables = (self.splits.train, self.splits.validation, self.splits.test)
+        return build_vocabulary(normalizer(text) for table in tables for text in table[self.splits.column])
+
+    def _evaluation(self, table: datasets.Dataset) -> AudioDataset:
+        return _dataset(table, self.seed, self.skipped, (self.splits.column,))
+
+
+def _dataset(table: datasets.Dataset, seed: int, skipped: SkippedFiles, columns: tuple[str, ...] = ()) -> AudioDataset:
+    return AudioDataset(
+        table,
+        sampling_rate=SAMPLING_RATE,
+        max_seconds=MAX_SECONDS,
+        min_seconds=None,
+        seed=seed,
+        skipped=skipped,
+        columns=columns,
+    )
+
+
+class ProgressBarCallback(ProgressCallback):
+    """A progress bar with the newest figures behind it, and nothing else: no lines of log, no bar for evaluation."""
+
+    FIGURES = ("loss", "target_std", "between_utterance_share", "audio_seconds_per_second")
+
+    def on_log(self, args, state, control, logs=None, **kwargs):
+        if self.training_bar is not None:
+            figures = {name.replace("_", " "): f"{logs[name]:.2f}" for name in self.FIGURES if name in (logs or {})}
+            self.training_bar.set_postfix(figures, refresh=False)
+
+    def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
+        pass
+
+
+def show_only_a_bar(trainer: Trainer) -> None:
+    trainer.remove_callback(ProgressCallback)
+    trainer.add_callback(ProgressBarCallback())
+
+
+def _shared_arguments(seed: int) -> dict[str, Any]:
+    return {
+        "seed": seed,
+        "use_cpu": not torch.cuda.is_available(),
+        "bf16": has_fast_bfloat16(),
+        "dataloader_num_workers": 0,  # on two cores a worker takes from the model what it gives
+        "save_strategy": "no",
+        "report_to": "none",
+        "dataloader_pin_memory": torch.cuda.is_available(),
+    }
+
+
+def has_fast_bfloat16() -> bool:
+    """Whether matrix products in bfloat16 are faster than in float32: a recent GPU, or a CPU with units for them."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return bool(torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())

@@ -1,0 +1,97 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""A run that is stopped in the middle of an epoch and resumed is the run that was not."""
+
+import pytest
+import torch
+from training_helpers import write_recordings
+from transformers import Trainer, TrainerCallback, Wav2Vec2FeatureExtractor, set_seed
+
+from hf_ssl import Data2Vec2AudioForPreTraining
+from hf_ssl.data import AudioDataset, SkippedFiles, load_audio_sources
+from hf_ssl.data.collators_pretraining import DataCollatorForData2Vec2Audio
+from hf_ssl.training import SelfDistillationTrainer
+from hf_ssl.training.arguments import PreTrainingArguments
+from hf_ssl.training.model_sizes import data2vec2_audio_config
+
+NUM_STEPS = 8
+
+
+class StopAt(TrainerCallback):
+    """Saves a checkpoint after a step, and stops."""
+
+    def __init__(self, step: int):
+        self.step = step
+
+    def on_step_end(self, args, state, control, **kwargs):
+        if state.global_step == self.step:
+            control.should_save = True
+            control.should_training_stop = True
+
+
+def make_trainer(folder, output_dir, seed_of_weights: int, num_workers: int) -> Trainer:
+    """Dropout and LayerDrop on, gradients accumulated; clips longer than 0.8 s are cropped at random."""
+    set_seed(seed_of_weights)
+    model = Data2Vec2AudioForPreTraining(
+        data2vec2_audio_config("tiny", layerdrop=0.3, hidden_dropout=0.2, ema_decay=0.9, ema_end_decay=0.95)
+    )
+    skipped = SkippedFiles()
+    table = load_audio_sources([str(folder)], min_seconds=0.3, max_seconds=None, skipped=skipped)
+    feature_extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
+    return SelfDistillationTrainer(
+        model=model,
+        args=PreTrainingArguments(
+            output_dir=str(output_dir),
+            max_steps=NUM_STEPS,
+            per_device_train_batch_size=2,
+            gradient_accumulation_steps=2,
+            dataloader_num_workers=num_workers,
+            logging_steps=1,
+            save_strategy="no",
+            use_cpu=True,
+            report_to="none",
+            disable_tqdm=True,
+        ),
+        train_dataset=AudioDataset(
+            table, sampling_rate=16000, max_seconds=0.8, min_seconds=0.3, seed=0, skipped=skipped
+        ),
+        data_collator=DataCollatorForData2Vec2Audio(feature_extractor, model.config),
+        processing_class=feature_extractor,
+    )
+
+
+def losses(trainer: Trainer) -> list[float]:
+    return [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+
+
+# 12 clips make 3 updates an epoch: step 4 lies within the second epoch, step 6 at the end of it.
+@pytest.mark.parametrize("stop_at", [4, 6])
+def test_resumed_run_is_bit_identical(tmp_path, stop_at):
+    folder = write_recordings(tmp_path / "recordings")
+    whole = make_trainer(folder, tmp_path / "whole", seed_of_weights=1, num_workers=2)
+    whole.train()
+
+    stopped = make_trainer(folder, tmp_path / "stopped", seed_of_weights=1, num_workers=2)
+    stopped.add_callback(StopAt(stop_at))
+    stopped.train()
+    assert losses(stopped) == losses(whole)[:stop_at]
+
+    # other weights, and another state of the random generators: all must come from the checkpoint
+    resumed = make_trainer(folder, tmp_path / "stopped", seed_of_weights=2, num_workers=2)
+    resumed.train(resume_from_checkpoint=str(tmp_path / "stopped" / f"checkpoint-{stop_at}"))
+    assert losses(resumed) == losses(whole)
+
+    expected = whole.model.state_dict()
+    assert any(name.startswith("teacher.") for name in expected)
+    assert int(expected["teacher.num_updates"]) == NUM_STEPS
+    for name, tensor in resumed.model.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+
+
+def test_number_of_workers_makes_no_difference(tmp_path):
+    folder = write_recordings(tmp_path / "recordings")
+    trainers = [make_trainer(folder, tmp_path / "out", 1, num_workers) for num_workers in (0, 2)]
+    for trainer in trainers:
+        trainer.args.max_steps = 2
+    items = [[batch["input_values"] for batch in trainer.get_train_dataloader()] for trainer in trainers]
+    assert len(items[0]) == 6
+    assert all(torch.equal(one, other) for one, other in zip(*items, strict=True))
