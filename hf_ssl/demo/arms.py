@@ -159,10 +159,8 @@ class CTCTask:
             vocab_size=vocab_size,
             ctc_zero_infinity=True,
             hidden_dropout=0.1,
-            mask_time_prob=0.3,
+            mask_time_prob=0.2,
             mask_time_length=5,
-            mask_feature_prob=0.3,
-            mask_feature_length=16,
         )
         if from_scratch:
             return Data2Vec2AudioForCTC(config)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import logging
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -57,8 +58,10 @@ class DemoConfig:
         batch_size: Clips per step of pre-training and of fine-tuning.
         learning_rate: Of pre-training.
         num_transcripts: Transcribed clips to fine-tune on.
-        finetuning_steps: Steps of fine-tuning.
-        finetuning_learning_rates: Each arm is trained at each of these and keeps what does best on validation.
+        finetuning_minutes: Wall time of each fine-tuning run; the number of steps, the same for all, is measured too.
+        finetuning_learning_rate: Of the pre-trained network.
+        untrained_learning_rates: The network without pre-training is trained at each of these and keeps what does best
+            on validation.
     """
 
     output_dir: str = "hf_ssl_demo"
@@ -66,13 +69,14 @@ class DemoConfig:
     text_column: str = "transcription"
     label_columns: tuple[str, ...] = ()
     seed: int = 0
-    pretraining_minutes: float = 4.0
+    pretraining_minutes: float = 3.5
     num_hours: float = 1.0
     batch_size: int = 8
-    learning_rate: float = 2e-3
-    num_transcripts: int = 200
-    finetuning_steps: int = 300
-    finetuning_learning_rates: tuple[float, ...] = (5e-4, 1e-3, 2e-3)
+    learning_rate: float = 1.5e-3
+    num_transcripts: int = 300
+    finetuning_minutes: float = 1.3
+    finetuning_learning_rate: float = 5e-4
+    untrained_learning_rates: tuple[float, ...] = (5e-4, 1e-3)
 
     def with_minutes(self, minutes: float) -> DemoConfig:
         """The same with so many minutes of pre-training."""
@@ -223,7 +227,16 @@ def _recognise(
     _headline(f"4. Speech recognition from {len(labelled)} transcripts ({total_seconds(labelled) / 60:.1f} minutes)")
     task = CTCTask(data.transcribed, labelled, feature_extractor, config.batch_size, config.seed, skipped)
 
-    best = {arm: _best_learning_rate(config, task, pretrained.folder, folder, arm) for arm in (PRETRAINED, UNTRAINED)}
+    trial = task.finetune(pretrained.folder, folder / "trial", from_scratch=True, learning_rate=1e-5, num_steps=10)
+    num_steps = max(20, round(config.finetuning_minutes * 60 / (trial.seconds / trial.num_steps)))
+    learning_rates = {
+        PRETRAINED: (config.finetuning_learning_rate,),
+        UNTRAINED: config.untrained_learning_rates,
+    }
+    best = {
+        arm: _best_learning_rate(task, pretrained.folder, folder, arm, rates, num_steps)
+        for arm, rates in learning_rates.items()
+    }
     steps_per_second = best[UNTRAINED].num_steps / best[UNTRAINED].seconds
     total = pretrained.seconds + best[PRETRAINED].seconds
     best[SAME_TIME] = task.finetune(
@@ -243,16 +256,18 @@ def _recognise(
     ]
 
 
-def _best_learning_rate(config: DemoConfig, task: CTCTask, pretrained: Path, folder: Path, arm: str) -> CTCResult:
+def _best_learning_rate(
+    task: CTCTask, pretrained: Path, folder: Path, arm: str, learning_rates: Sequence[float], num_steps: int
+) -> CTCResult:
     """Trains an arm at every learning rate; prints all, keeps the best on validation."""
     outcomes = []
-    for learning_rate in config.finetuning_learning_rates:
+    for learning_rate in learning_rates:
         outcome = task.finetune(
             pretrained,
             folder / f"ctc_{arm.replace(' ', '_')}_{learning_rate:g}",
             from_scratch=arm == UNTRAINED,
             learning_rate=learning_rate,
-            num_steps=config.finetuning_steps,
+            num_steps=num_steps,
         )
         _print_arm(arm, outcome)
         outcomes.append(outcome)
