@@ -35,8 +35,17 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     demo.add_argument(
         "--data",
         metavar="FOLDER",
-        help="your own recordings instead of the synthetic corpus: a folder with metadata.csv (file_name, "
-        "transcription, and optionally word, voice or speaker_id), or with train/ and test/ folders of that kind",
+        help="your own recordings instead of the synthetic corpus: a folder of audio; with a metadata.csv (file_name "
+        "and further columns), or train/, validation/ and test/ folders that have one, also to recognise and classify",
+    )
+    demo.add_argument("--text_column", default="transcription", help="with --data: transcripts (default: %(default)s)")
+    demo.add_argument(
+        "--label_column",
+        dest="label_columns",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="with --data: a column with one label per clip, to see what the features know of it; may be repeated",
     )
     demo.add_argument("--output_dir", default="hf_ssl_demo", help="where everything goes (default: %(default)s)")
     demo.add_argument("--minutes", type=float, default=None, help="minutes of pre-training (default: 3.5)")
@@ -47,7 +56,13 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
 def _run_demo(arguments: argparse.Namespace) -> None:
     from .demo.run import DemoConfig, run_demo
 
-    config = DemoConfig(output_dir=arguments.output_dir, data=arguments.data, seed=arguments.seed)
+    config = DemoConfig(
+        output_dir=arguments.output_dir,
+        data=arguments.data,
+        text_column=arguments.text_column,
+        label_columns=tuple(arguments.label_columns),
+        seed=arguments.seed,
+    )
     if arguments.minutes is not None:
         config = config.with_minutes(arguments.minutes)
     run_demo(config)

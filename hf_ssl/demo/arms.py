@@ -11,8 +11,8 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from transformers import Trainer, Wav2Vec2FeatureExtractor, set_seed
-from transformers.trainer_callback import ProgressCallback
+from transformers import Trainer, TrainerCallback, Wav2Vec2FeatureExtractor, set_seed
+from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
 from .. import Data2Vec2AudioConfig, Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
 from ..data import AudioDataset, DataCollatorForCTC, SkippedFiles
@@ -33,11 +33,12 @@ from .data import MAX_SECONDS, SAMPLING_RATE, LabelledSplits
 
 @dataclass(frozen=True)
 class PreTrained:
-    """`folder`: the model. `history`: the trainer's log. `seconds`: wall time."""
+    """`folder`: the model. `history`: the trainer's log. `seconds`: wall time; `step_seconds`: of a usual step."""
 
     folder: Path
     history: list[dict[str, Any]]
     seconds: float
+    step_seconds: float
     num_steps: int
 
 
@@ -72,12 +73,9 @@ def pretrain(
         callbacks=[CollapseGuardCallback()],
         sampling_rate=SAMPLING_RATE,
     )
-    show_only_a_bar(trainer)
-    started = time.perf_counter()
-    trainer.train()
-    seconds = time.perf_counter() - started
+    seconds, step_seconds = train_and_time(trainer)
     trainer.save_model()
-    return PreTrained(folder, trainer.state.log_history, seconds, num_steps)
+    return PreTrained(folder, trainer.state.log_history, seconds, step_seconds, num_steps)
 
 
 @dataclass(frozen=True)
@@ -89,6 +87,7 @@ class CTCResult:
     test_wer: float
     test_cer: float
     seconds: float
+    step_seconds: float
     num_steps: int
     references: list[str]
     hypotheses: list[str]
@@ -133,10 +132,7 @@ class CTCTask:
             processing_class=processor,
             compute_metrics=transcripts.metrics,
         )
-        show_only_a_bar(trainer)
-        started = time.perf_counter()
-        trainer.train()
-        seconds = time.perf_counter() - started
+        seconds, step_seconds = train_and_time(trainer)
         trainer.save_model()
         validation = trainer.predict(self._evaluation(self.splits.validation), metric_key_prefix="validation")
         test = trainer.predict(self._evaluation(self.splits.test))
@@ -147,6 +143,7 @@ class CTCTask:
             test_wer=metrics["test_wer"],
             test_cer=metrics["test_cer"],
             seconds=seconds,
+            step_seconds=step_seconds,
             num_steps=num_steps,
             references=transcripts.references(np.asarray(test.label_ids)),
             hypotheses=transcripts.hypotheses(np.asarray(test.predictions)),
@@ -164,7 +161,9 @@ class CTCTask:
         )
         if from_scratch:
             return Data2Vec2AudioForCTC(config)
-        return Data2Vec2AudioForCTC.from_pretrained(pretrained, config=config)
+        model = Data2Vec2AudioForCTC.from_pretrained(pretrained, config=config)
+        model.freeze_feature_encoder()  # as in the original's fine-tuning
+        return model
 
     def _vocabulary(self, normalizer: TranscriptNormalizer) -> dict[str, int]:
         """The alphabet of all splits, so that no test clip has to be left out for a rare character."""
@@ -201,9 +200,31 @@ class ProgressBarCallback(ProgressCallback):
         pass
 
 
-def show_only_a_bar(trainer: Trainer) -> None:
+class StepClock(TrainerCallback):
+    """When each step ended."""
+
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_step_end(self, args, state, control, **kwargs):
+        self.times.append(time.perf_counter())
+
+    @property
+    def step_seconds(self) -> float:
+        """Median duration of a step, without the first ones, which are slow."""
+        return float(np.median(np.diff(self.times[min(3, len(self.times) - 2) :])))
+
+
+def train_and_time(trainer: Trainer) -> tuple[float, float]:
+    """Trains with a progress bar; returns the wall time and that of a usual step, in seconds."""
+    clock = StepClock()
     trainer.remove_callback(ProgressCallback)
+    trainer.remove_callback(PrinterCallback)  # which stands in for the bar where libraries are told to be quiet
     trainer.add_callback(ProgressBarCallback())
+    trainer.add_callback(clock)
+    started = time.perf_counter()
+    trainer.train()
+    return time.perf_counter() - started, clock.step_seconds
 
 
 def _shared_arguments(seed: int) -> dict[str, Any]:

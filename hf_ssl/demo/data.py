@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 
 from ..data import SkippedFiles, load_audio_sources, read_audio
+from ..training.finetuning import TranscriptNormalizer, drop_empty_transcripts
 from .corpus import CorpusConfig, synthesise_corpus
 
 SAMPLING_RATE = 16_000
@@ -47,7 +48,8 @@ def synthetic_data(folder: Path, num_hours: float, seed: int, skipped: SkippedFi
     names = (*SPLITS, "test_seen_voices")
     splits = {name: _load(folder, name, columns, skipped) for name in names}
     single = {name: table.filter(_is_one_word, input_columns="transcription") for name, table in splits.items()}
-    voices = splits["train"].train_test_split(test_size=0.2, seed=seed)
+    # a part is enough to tell voices apart, and linear classifiers on all clips would take minutes
+    voices = splits["train"].train_test_split(train_size=0.3, test_size=0.1, seed=seed)
     return DemoData(
         recordings=splits["train"],
         transcribed=LabelledSplits("ctc", "transcription", *(splits[name] for name in SPLITS)),
@@ -71,12 +73,14 @@ def own_data(
     missing = [column for column in label_columns if column not in found]
     if missing:
         raise ValueError(f"{folder} has no column {missing[0]!r}; its metadata.csv has {found or 'not been found'}.")
+    if not (folder / "test").is_dir() and (label_columns or text_column in found):
+        print("There is no test/ folder: a part is held out at random for testing, but is pre-trained on, unlabelled.")
     recordings = load_audio_sources(
         [str(folder)], min_seconds=MIN_SECONDS, max_seconds=MAX_SECONDS, skipped=skipped, sampling_rate=SAMPLING_RATE
     )
     return DemoData(
         recordings=recordings,
-        transcribed=_labelled(folder, "ctc", text_column, seed, skipped) if text_column in found else None,
+        transcribed=_transcribed(folder, text_column, seed, skipped) if text_column in found else None,
         probes=[_labelled(folder, column, column, seed, skipped) for column in label_columns],
     )
 
@@ -93,7 +97,18 @@ def total_seconds(table: datasets.Dataset) -> float:
     return float(np.sum(table["duration"][:]))
 
 
+def _transcribed(folder: Path, column: str, seed: int, skipped: SkippedFiles) -> LabelledSplits:
+    """Clips whose transcripts have something to recognise. Found out before pre-training, not after it."""
+    splits = _labelled(folder, "ctc", column, seed, skipped)
+    tables = [
+        drop_empty_transcripts(table, column, TranscriptNormalizer(), skipped)
+        for table in (splits.train, splits.validation, splits.test)
+    ]
+    return LabelledSplits("ctc", column, *tables)
+
+
 def _labelled(folder: Path, task: str, column: str, seed: int, skipped: SkippedFiles) -> LabelledSplits:
+    """Splits of a labelled folder: its own, or else random ones."""
     if (folder / "test").is_dir():
         train = _load(folder, "train", (column,), skipped)
         test = _load(folder, "test", (column,), skipped)

@@ -75,7 +75,7 @@ class DemoConfig:
     learning_rate: float = 1.5e-3
     num_transcripts: int = 300
     finetuning_minutes: float = 1.3
-    finetuning_learning_rate: float = 5e-4
+    finetuning_learning_rate: float = 7e-4
     untrained_learning_rates: tuple[float, ...] = (5e-4, 1e-3)
 
     def with_minutes(self, minutes: float) -> DemoConfig:
@@ -147,7 +147,7 @@ def _pretrain(
     trial = pretrain(
         _new_model(config.seed), feature_extractor, data.recordings, folder / "trial", num_steps=12, **settings
     )
-    num_steps = max(20, round(config.pretraining_minutes * 60 / (trial.seconds / trial.num_steps)))
+    num_steps = max(20, round(config.pretraining_minutes * 60 / trial.step_seconds))
     model = _new_model(config.seed, num_steps)
     size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     precision = "bfloat16" if has_fast_bfloat16() else "float32"
@@ -228,7 +228,7 @@ def _recognise(
     task = CTCTask(data.transcribed, labelled, feature_extractor, config.batch_size, config.seed, skipped)
 
     trial = task.finetune(pretrained.folder, folder / "trial", from_scratch=True, learning_rate=1e-5, num_steps=10)
-    num_steps = max(20, round(config.finetuning_minutes * 60 / (trial.seconds / trial.num_steps)))
+    num_steps = max(20, round(config.finetuning_minutes * 60 / trial.step_seconds))
     learning_rates = {
         PRETRAINED: (config.finetuning_learning_rate,),
         UNTRAINED: config.untrained_learning_rates,

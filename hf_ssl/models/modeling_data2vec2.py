@@ -305,6 +305,8 @@ class Data2Vec2ContextEncoder(nn.Module):
     ) -> list[torch.Tensor | None]:
         """One additive bias per layer of prenet and trunk: ALiBi, and a very low score at keys that are not real."""
         num_layers = self.config.num_prenet_layers + self.config.num_hidden_layers
+        device = features.device.type  # cast once to what attention will compute in, not once per layer
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
         if self.attention_bias is not None:
             biases = self.attention_bias(positions)
         elif key_mask is not None:
@@ -315,7 +317,7 @@ class Data2Vec2ContextEncoder(nn.Module):
         for bias in biases:
             if id(bias) not in finished:
                 masked = bias if key_mask is None else bias.masked_fill(~key_mask[:, None, None], MASKED_SCORE)
-                finished[id(bias)] = masked.to(features.dtype)
+                finished[id(bias)] = masked.to(dtype)
         if self.config._attn_implementation == "flex_attention":  # it indexes the bias, and so cannot broadcast it
             shape = (features.shape[0], -1, features.shape[1], -1)
             finished = {key: bias.expand(*shape) for key, bias in finished.items()}
@@ -453,14 +455,16 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)
         model, info = loaded
         missing = [key for key in info["missing_keys"] if key.startswith("teacher.") and "num_updates" not in key]
+        # with `ignore_mismatched_sizes=True`, where the student's weights were replaced too
+        other_size = any(key.startswith("teacher.") for key, *_ in info["mismatched_keys"])
         expected = [key for key in model.teacher.state_dict() if key != "num_updates"]
-        if missing and len(missing) < len(expected):
+        if missing and not other_size and len(missing) < len(expected):
             raise ValueError(
                 f"The checkpoint has only a part of the teacher: {len(missing)} of {len(expected)} tensors are "
                 f"missing, {missing[0]} for one. Save the whole model, or leave the "
                 "teacher out altogether, which makes it a copy of the student."
             )
-        if missing:
+        if missing or other_size:
             model.reset_teacher()
             # the report of transformers, just above in the log, calls these weights "newly initialized"
             logger.warning("The checkpoint has no teacher. It was made a copy of the student.")
@@ -478,6 +482,12 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
     def _student_stages(self) -> Mapping[str, nn.Module]:
         """The student's modules that the teacher averages."""
         return {name: self.base_model.get_submodule(name) for name in TEACHER_STAGES[self.config.teacher_scope]}
+
+    def train(self, mode: bool = True):
+        """Besides what it does anyway, checks that the teacher has been updated: a compiled forward cannot."""
+        if mode:
+            self.teacher.assert_updated(self._student_stages())
+        return super().train(mode)
 
     def reset_teacher(self) -> None:
         """Makes the teacher a copy of the student and starts counting its updates afresh."""

@@ -65,7 +65,12 @@ class Data2Vec2AudioConvLayer(GradientCheckpointingLayer):
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`(batch_size, in_channels, num_steps)` -> `(batch_size, out_channels, fewer_steps)`."""
-        hidden_states = self.conv(hidden_states)
+        if hidden_states.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
+            # In bfloat16 on a CPU (torch 2.13, AMX) the weight's gradient is not finite once in thousands of steps.
+            with torch.autocast("cpu", enabled=False):
+                hidden_states = self.conv(hidden_states.float())
+        else:
+            hidden_states = self.conv(hidden_states)
         if self.layer_norm is not None:
             hidden_states = self.layer_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
         elif self.group_norm is not None:
@@ -88,7 +93,8 @@ class Data2Vec2AudioLocalEncoder(nn.Module):
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         """`(batch_size, num_samples)` -> `(batch_size, sequence_length, hidden_size)`."""
         hidden_states = input_values.unsqueeze(1).to(self.projection.weight.dtype)
-        if self.training and next(self.conv_layers.parameters()).requires_grad:
+        checkpoints = any(layer.gradient_checkpointing for layer in self.conv_layers)
+        if self.training and checkpoints and next(self.conv_layers.parameters()).requires_grad:
             hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
         for layer in self.conv_layers:
             hidden_states = layer(hidden_states)

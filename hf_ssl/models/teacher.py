@@ -12,6 +12,8 @@ from torch.nn import functional as F
 # optimizer may legitimately touch a parameter in several in-place operations between two forwards.
 MAX_STALE_STEPS = 4
 
+HALF_PRECISION = (torch.float16, torch.bfloat16)
+
 
 def ema_decay(step: int, start: float, end: float, anneal_steps: int) -> float:
     """Decay of the teacher after optimizer step `step` (data2vec, section 3.1: linear from tau_0 to tau_e).
@@ -44,6 +46,8 @@ class EMATeacher(nn.Module):
         super().__init__()
         for name, module in student.items():
             self.add_module(name, copy.deepcopy(module))
+        # also where the student is made in half precision, as by `from_config(config, dtype=torch.bfloat16)`
+        super()._apply(lambda tensor: tensor.float() if tensor.dtype in HALF_PRECISION else tensor)
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
         self._seen_values: torch.Tensor | None = None
         self._stale_steps = 0
@@ -65,7 +69,7 @@ class EMATeacher(nn.Module):
 
         def keep_precision(tensor: torch.Tensor) -> torch.Tensor:
             applied = fn(tensor)
-            is_half = applied.dtype in (torch.float16, torch.bfloat16)
+            is_half = applied.dtype in HALF_PRECISION
             return tensor.to(applied.device) if is_half and applied.dtype != tensor.dtype else applied
 
         return super()._apply(keep_precision, recurse)
@@ -76,6 +80,8 @@ class EMATeacher(nn.Module):
         for name, module in student.items():
             self.get_submodule(name).load_state_dict(module.state_dict())  # with the buffers, such as fixed scales
         self.num_updates.zero_()
+        self._stale_steps = 0
+        self._seen_values = None
 
     @torch.no_grad()
     def update(self, student: Mapping[str, nn.Module], decay: float) -> None:
@@ -99,6 +105,8 @@ class EMATeacher(nn.Module):
         Called at every training forward. It compares a few values of the student with those of the forward before.
         """
         values = self._student_values(student)
+        if values.is_meta:  # a model without weights is not trained
+            return
         if self._seen_values is None or not torch.equal(self._seen_values.to(values), values):
             self._stale_steps += self._seen_values is not None
             self._seen_values = values

@@ -42,8 +42,10 @@ class NonFiniteGradientCallback(TrainerCallback):
 
     Float16 training has this in its loss scaler; bfloat16 and float32 training has not.
 
+    The learning rate's schedule and the teacher's go on meanwhile.
+
     Args:
-        most: Steps to leave out before the training stops with an error.
+        most: Steps in a row to leave out before the training stops with an error.
     """
 
     def __init__(self, most: int = 10):
@@ -62,11 +64,12 @@ class NonFiniteGradientCallback(TrainerCallback):
         assert model is not None
         gradients = [parameter.grad for parameter in model.parameters() if parameter.grad is not None]
         if args.fp16 or not gradients or torch.isfinite(nn.utils.get_total_norm(gradients)):
+            self.count = 0
             return
         self.count += 1
         if self.count > self.most:
             raise FloatingPointError(
-                f"{self.count} steps had a gradient that is not finite, the last one step {state.global_step + 1}. "
+                f"{self.count} steps in a row had a gradient that is not finite, up to step {state.global_step + 1}. "
                 "Lower the learning rate, clip the gradient (`max_grad_norm`), or train in float32."
             )
         logger.warning(f"Step {state.global_step + 1} is left out: its gradient is not finite.")
@@ -107,6 +110,7 @@ class CollapseGuardCallback(TrainerCallback):
                 logger.warning(
                     f"Step {state.global_step}: `{name}` has fallen to {(logs or {})[name]:.4f}, below {floor}. The "
                     "representation has collapsed: what is learned from here on is worth nothing. Lower the learning "
-                    "rate, raise `ema_decay`, or average fewer layers (`average_top_k_layers`), and start again."
+                    "rate, raise `ema_decay`, give the teacher a local encoder of its own "
+                    '(`teacher_scope="model"`), or average fewer layers (`average_top_k_layers`), and start again.'
                 )
                 control.should_training_stop = control.should_training_stop or self.stop

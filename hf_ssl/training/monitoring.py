@@ -11,8 +11,8 @@ def feature_std(features: torch.Tensor) -> torch.Tensor:
         features: `(num_vectors, hidden_size)`.
 
     Returns:
-        A scalar in float32; about 1 for healthy targets of instance-normalised layers divided by the square root of
-        their number, near 0 after a collapse.
+        A scalar in float32; near 0 after a collapse. Targets averaged over K instance-normalised layers have
+        1 / sqrt(K) if the layers have nothing in common, and 1 if they are equal.
     """
     return (features.float().var(dim=0) + 1e-6).sqrt().mean()
 

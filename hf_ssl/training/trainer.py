@@ -90,6 +90,10 @@ class PreTrainingTrainer(AudioTrainer):
         """Figures of one forward pass, averaged until the next log; NaN means that there is none this time."""
         return {}
 
+    def train(self, *args, **kwargs):
+        self._reset_meters()  # the time since the trainer was made is no training time
+        return super().train(*args, **kwargs)
+
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
@@ -101,8 +105,8 @@ class PreTrainingTrainer(AudioTrainer):
         self._audio_samples += inputs["attention_mask"].sum()
         for name, value in self.step_metrics(outputs).items():
             is_number = ~torch.isnan(value)
-            self._sums[name] = self._sums[name] + torch.where(is_number, value, 0.0).double()
-            self._counts[name] = self._counts[name] + is_number.double()
+            self._sums[name] = self._sums[name] + torch.where(is_number, value, 0.0).float()
+            self._counts[name] = self._counts[name] + is_number.float()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self._sums:
@@ -116,7 +120,7 @@ class PreTrainingTrainer(AudioTrainer):
         meters = torch.stack(
             [self._sums[name] for name in names]
             + [self._counts[name] for name in names]
-            + [self._audio_samples.double() / self.sampling_rate / seconds]
+            + [self._audio_samples.float() / self.sampling_rate / seconds]
         )
         totals = self.accelerator.reduce(meters, reduction="sum").tolist()
         sums, counts = totals[: len(names)], totals[len(names) : -1]

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
+from transformers import AutoModelForPreTraining
 
 from hf_ssl import Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
 from hf_ssl.models.teacher import MAX_STALE_STEPS, EMATeacher, average_layers, ema_decay
@@ -175,6 +176,12 @@ def test_loading_in_bfloat16_leaves_the_teacher_in_float32(make_model: Callable,
         assert torch.equal(loaded.teacher.state_dict()[name], tensor), name
 
 
+def test_a_model_made_in_bfloat16_has_a_float32_teacher(make_config: Callable, scope: str) -> None:
+    model = AutoModelForPreTraining.from_config(make_config(teacher_scope=scope), dtype=torch.bfloat16)
+    assert {parameter.dtype for parameter in model.data2vec2_audio.parameters()} == {torch.bfloat16}
+    assert {parameter.dtype for parameter in model.teacher.parameters()} == {torch.float32}
+
+
 def test_a_cast_to_double_takes_the_teacher_along(make_model: Callable) -> None:
     model = make_model(Data2Vec2AudioForPreTraining).double()
     assert {parameter.dtype for parameter in model.teacher.parameters()} == {torch.float64}
@@ -267,6 +274,39 @@ def test_a_frozen_waveform_encoder_does_not_hide_a_forgotten_update(
     model.freeze_feature_encoder()
     with pytest.raises(RuntimeError, match="teacher was last updated"):
         train(model, make_batch([600, 500]), num_steps=MAX_STALE_STEPS + 2, update=False)
+
+
+def test_train_mode_tells_of_it_where_a_compiled_forward_cannot(make_model: Callable) -> None:
+    model = make_model(Data2Vec2AudioForPreTraining)
+    for _ in range(MAX_STALE_STEPS + 1):
+        model.eval().requires_grad_(True)
+        with torch.no_grad():
+            next(model.data2vec2_audio.context_encoder.parameters()).add_(1)
+        if model.teacher._stale_steps < MAX_STALE_STEPS - 1:
+            model.train()
+    with pytest.raises(RuntimeError, match="teacher was last updated"):
+        model.train()
+
+
+def test_a_resynchronised_teacher_is_not_stale(make_model: Callable, make_batch: Callable) -> None:
+    model = make_model(Data2Vec2AudioForPreTraining)
+    batch = make_batch([600, 500])
+    for _ in range(3):
+        train(model, batch, num_steps=MAX_STALE_STEPS - 1, update=False)
+        model.reset_teacher()
+    assert int(model.teacher.num_updates) == 0
+
+
+def test_a_teacher_of_other_sizes_is_replaced_by_the_student(
+    make_model: Callable, make_config: Callable, tmp_path: Path
+) -> None:
+    make_model(Data2Vec2AudioForPreTraining).save_pretrained(tmp_path)
+    wider = make_config(hidden_size=20, num_attention_heads=2, num_conv_pos_embedding_groups=2)
+    model = Data2Vec2AudioForPreTraining.from_pretrained(tmp_path, config=wider, ignore_mismatched_sizes=True)
+    student = model._student_stages()
+    for name, module in student.items():
+        for mine, theirs in zip(model.teacher.get_submodule(name).parameters(), module.parameters(), strict=True):
+            assert torch.equal(mine, theirs)
 
 
 def test_training_with_updates_and_accumulation_goes_on(make_model: Callable, make_batch: Callable) -> None:

@@ -5,7 +5,7 @@ from accelerate.optimizer import AcceleratedOptimizer
 from transformers import TrainerControl, TrainerState, TrainingArguments
 
 from hf_ssl import Data2Vec2AudioForPreTraining
-from hf_ssl.training import CollapseGuardCallback, TeacherUpdateCallback, callbacks
+from hf_ssl.training import CollapseGuardCallback, NonFiniteGradientCallback, TeacherUpdateCallback, callbacks
 from hf_ssl.training.model_sizes import data2vec2_audio_config
 
 HEALTHY = {"target_std": 0.5, "prediction_std": 0.3, "between_utterance_share": 0.4}
@@ -78,3 +78,36 @@ def test_teacher_waits_when_the_step_was_skipped():
     assert int(model.teacher.num_updates) == 0
     TeacherUpdateCallback().on_step_end(arguments, state, control, model=model, optimizer=optimizer)
     assert int(model.teacher.num_updates) == 1
+
+
+class TestNonFiniteGradient:
+    """Steps whose gradient is not finite."""
+
+    def step(self, callback: NonFiniteGradientCallback, gradient: float) -> torch.nn.Linear:
+        model = torch.nn.Linear(1, 1, bias=False)
+        torch.nn.init.ones_(model.weight)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, weight_decay=0.1)
+        model.weight.grad = torch.full((1, 1), gradient)
+        arguments = TrainingArguments("unused", use_cpu=True)
+        callback.on_pre_optimizer_step(
+            arguments, TrainerState(global_step=6), TrainerControl(), model=model, optimizer=optimizer
+        )
+        optimizer.step()
+        return model
+
+    @pytest.mark.parametrize("gradient", [float("nan"), float("inf")])
+    def test_changes_nothing_and_is_told(self, warnings_of_guard, gradient):
+        model = self.step(NonFiniteGradientCallback(), gradient)
+        assert model.weight.item() == 1.0
+        assert warnings_of_guard == ["Step 7 is left out: its gradient is not finite."]
+
+    def test_finite_ones_are_taken_in_silence(self, warnings_of_guard):
+        assert self.step(NonFiniteGradientCallback(), 1.0).weight.item() < 1.0
+        assert warnings_of_guard == []
+
+    def test_too_many_in_a_row_are_an_error(self, warnings_of_guard):
+        callback = NonFiniteGradientCallback(most=2)
+        for gradient in (float("nan"), float("nan"), 1.0, float("nan"), float("nan")):
+            self.step(callback, gradient)
+        with pytest.raises(FloatingPointError, match="3 steps in a row"):
+            self.step(callback, float("nan"))

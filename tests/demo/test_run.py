@@ -1,0 +1,85 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""The demo from end to end, in seconds instead of minutes: it learns nothing, but everything must run."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from hf_ssl import Data2Vec2AudioForPreTraining
+from hf_ssl.demo.run import LOG_MEL, PRETRAINED, SAME_TIME, UNTRAINED, DemoConfig, run_demo
+
+QUICK = {
+    "pretraining_minutes": 0.03,
+    "finetuning_minutes": 0.01,
+    "batch_size": 4,
+    "num_transcripts": 12,
+    "untrained_learning_rates": (1e-3,),
+}
+
+
+def write_clips(folder: Path, num_clips: int, columns: dict[str, list[str]]) -> None:
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    names = [f"{index}.wav" for index in range(num_clips)]
+    for name in names:
+        soundfile.write(folder / name, 0.1 * generator.standard_normal(8000), 16_000)
+    if columns:
+        with open(folder / "metadata.csv", "w", newline="", encoding="utf-8") as file:
+            rows = zip(names, *columns.values(), strict=True)
+            csv.writer(file).writerows([("file_name", *columns), *rows])
+
+
+def test_synthetic_demo_prints_and_saves_every_arm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("espeakng_loader", reason='eSpeak NG is not installed: pip install "hf-ssl[demo]"')
+    results = run_demo(DemoConfig(output_dir=str(tmp_path), num_hours=0.06, **QUICK))
+    arms = {(result["task"], result["arm"], result["metric"]) for result in results}
+    assert arms == {
+        *((task, arm, "accuracy") for task in ("words", "voices") for arm in (PRETRAINED, UNTRAINED, LOG_MEL)),
+        *(("ctc", arm, metric) for arm in (PRETRAINED, UNTRAINED, SAME_TIME) for metric in ("wer", "cer")),
+    }
+    printed = capsys.readouterr().out
+    assert all(arm in printed for arm in (PRETRAINED, UNTRAINED, LOG_MEL, SAME_TIME))
+    assert "said:" in printed
+    assert (tmp_path / "demo.png").stat().st_size > 10_000
+    saved = json.loads((tmp_path / "results.json").read_text())
+    assert len(saved["results"]) == len(results)
+    steps = {result["arm"]: result["num_steps"] for result in results if result["task"] == "ctc"}
+    assert steps[SAME_TIME] > steps[UNTRAINED] == steps[PRETRAINED]
+    model = Data2Vec2AudioForPreTraining.from_pretrained(tmp_path / "pretrained")
+    assert int(model.teacher.num_updates) == saved["pretraining"]["num_steps"]
+
+
+def test_own_recordings_with_labels(tmp_path: Path) -> None:
+    labels = ["dog", "cat"] * 20
+    write_clips(tmp_path / "own", 40, {"animal": labels, "transcription": labels})
+    config = DemoConfig(
+        output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), label_columns=("animal",), **QUICK
+    )
+    tasks = {result["task"] for result in run_demo(config)}
+    assert tasks == {"animal", "ctc"}
+
+
+def test_own_recordings_without_labels_are_pretrained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_clips(tmp_path / "own", 12, {})
+    assert run_demo(DemoConfig(output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), **QUICK)) == []
+    assert (tmp_path / "out" / "demo.png").is_file()
+    assert "No transcripts" in capsys.readouterr().out
+
+
+def test_unknown_label_column_is_named(tmp_path: Path) -> None:
+    write_clips(tmp_path / "own", 4, {"animal": ["dog"] * 4})
+    config = DemoConfig(
+        output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), label_columns=("colour",), **QUICK
+    )
+    with pytest.raises(ValueError, match=r"no column 'colour'.*animal"):
+        run_demo(config)
+
+
+def test_folder_without_audio_is_named(tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    with pytest.raises(ValueError, match="own"):
+        run_demo(DemoConfig(output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), **QUICK))

@@ -1,0 +1,35 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""The command line: what it prints and returns; the work behind it is tested where it lives."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from hf_ssl.cli import main
+
+
+def test_convert_names_a_missing_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["convert", str(tmp_path / "none.pt"), str(tmp_path / "out")]) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("hf-ssl convert: ")
+    assert "none.pt" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_convert_refuses_what_is_no_checkpoint(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    torch.save({"weights": torch.zeros(1)}, tmp_path / "other.pt")
+    assert main(["convert", str(tmp_path / "other.pt"), str(tmp_path / "out")]) == 1
+    assert "no fairseq checkpoint" in capsys.readouterr().err
+
+
+def test_demo_refuses_minutes_that_make_no_sense(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--minutes", "-1", "--output_dir", str(tmp_path)]) == 1
+    assert "must be positive" in capsys.readouterr().err
+
+
+def test_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit_:
+        main(["fly"])
+    assert exit_.value.code == 2
+    assert "fly" in capsys.readouterr().err
