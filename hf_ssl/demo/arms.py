@@ -63,7 +63,7 @@ def pretrain(
             max_steps=num_steps,
             per_device_train_batch_size=batch_size,
             learning_rate=learning_rate,
-            warmup_steps=0.1,
+            warmup_steps=0.2,  # a shorter one lets the student run ahead of the first, random targets
             logging_steps=max(1, num_steps // 60),
             **_shared_arguments(seed),
         ),
@@ -155,8 +155,7 @@ class CTCTask:
             pretrained,
             vocab_size=vocab_size,
             ctc_zero_infinity=True,
-            hidden_dropout=0.1,
-            mask_time_prob=0.2,
+            mask_time_prob=0.1,
             mask_time_length=5,
         )
         if from_scratch:

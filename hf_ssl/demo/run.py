@@ -55,7 +55,7 @@ class DemoConfig:
         seed: Of everything random.
         pretraining_minutes: Wall time of pre-training; the number of steps is chosen by measuring some.
         num_hours: Hours of synthetic speech to pre-train on.
-        batch_size: Clips per step of pre-training and of fine-tuning.
+        batch_size, finetuning_batch_size: Clips per step.
         learning_rate: Of pre-training.
         num_transcripts: Transcribed clips to fine-tune on.
         finetuning_minutes: Wall time of each fine-tuning run; the number of steps, the same for all, is measured too.
@@ -69,13 +69,14 @@ class DemoConfig:
     text_column: str = "transcription"
     label_columns: tuple[str, ...] = ()
     seed: int = 0
-    pretraining_minutes: float = 3.5
+    pretraining_minutes: float = 3.0
     num_hours: float = 1.0
     batch_size: int = 8
+    finetuning_batch_size: int = 4
     learning_rate: float = 1.5e-3
-    num_transcripts: int = 300
-    finetuning_minutes: float = 1.3
-    finetuning_learning_rate: float = 7e-4
+    num_transcripts: int = 200
+    finetuning_minutes: float = 1.5
+    finetuning_learning_rate: float = 5e-4
     untrained_learning_rates: tuple[float, ...] = (5e-4, 1e-3)
 
     def with_minutes(self, minutes: float) -> DemoConfig:
@@ -225,7 +226,7 @@ def _recognise(
     labelled = data.transcribed.train.shuffle(seed=config.seed)
     labelled = labelled.select(range(min(config.num_transcripts, len(labelled))))
     _headline(f"4. Speech recognition from {len(labelled)} transcripts ({total_seconds(labelled) / 60:.1f} minutes)")
-    task = CTCTask(data.transcribed, labelled, feature_extractor, config.batch_size, config.seed, skipped)
+    task = CTCTask(data.transcribed, labelled, feature_extractor, config.finetuning_batch_size, config.seed, skipped)
 
     trial = task.finetune(pretrained.folder, folder / "trial", from_scratch=True, learning_rate=1e-5, num_steps=10)
     num_steps = max(20, round(config.finetuning_minutes * 60 / trial.step_seconds))

@@ -16,6 +16,7 @@ QUICK = {
     "pretraining_minutes": 0.03,
     "finetuning_minutes": 0.01,
     "batch_size": 4,
+    "finetuning_batch_size": 4,
     "num_transcripts": 12,
     "untrained_learning_rates": (1e-3,),
 }
