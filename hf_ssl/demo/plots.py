@@ -109,6 +109,7 @@ def _draw_curve(axes: Axes, history: Sequence[dict[str, Any]], key: str, title: 
     axes.plot([entry["step"] for entry in entries], [entry[key] for entry in entries], color=colour, linewidth=2)
     axes.set_title(title, fontsize=12)
     axes.set_xlabel("Training step")
+    axes.locator_params(axis="x", integer=True)
     axes.set_ylabel(label)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
