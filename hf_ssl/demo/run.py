@@ -146,7 +146,7 @@ def _pretrain(
         "skipped": skipped,
     }
     trial = pretrain(
-        _new_model(config.seed), feature_extractor, data.recordings, folder / "trial", num_steps=12, **settings
+        _new_model(config.seed), feature_extractor, data.recordings, folder / "trial", num_steps=24, **settings
     )
     num_steps = max(20, round(config.pretraining_minutes * 60 / trial.step_seconds))
     model = _new_model(config.seed, num_steps)
@@ -228,7 +228,7 @@ def _recognise(
     _headline(f"4. Speech recognition from {len(labelled)} transcripts ({total_seconds(labelled) / 60:.1f} minutes)")
     task = CTCTask(data.transcribed, labelled, feature_extractor, config.finetuning_batch_size, config.seed, skipped)
 
-    trial = task.finetune(pretrained.folder, folder / "trial", from_scratch=True, learning_rate=1e-5, num_steps=10)
+    trial = task.finetune(pretrained.folder, folder / "trial", from_scratch=True, learning_rate=1e-5, num_steps=30)
     num_steps = max(20, round(config.finetuning_minutes * 60 / trial.step_seconds))
     learning_rates = {
         PRETRAINED: (config.finetuning_learning_rate,),

@@ -90,6 +90,10 @@ class FineTuningArguments(AudioTrainingArguments):
     freeze_encoder_steps: int = field(
         default=0, metadata={"help": "Train only the head for so many updates (freeze_finetune_updates of fairseq)."}
     )
+    head_learning_rate_scale: float = field(
+        default=1.0,
+        metadata={"help": "Factor on the learning rate of the head, which starts from nothing, unlike the encoder."},
+    )
     tri_stage_phases: list[float] | None = field(
         default=None,
         metadata={
@@ -106,6 +110,8 @@ class FineTuningArguments(AudioTrainingArguments):
         phases = self.tri_stage_phases
         if phases is not None and (len(phases) != 3 or min(phases) < 0 or not math.isclose(sum(phases), 1)):
             raise ValueError(f"--tri_stage_phases must be three shares that add up to 1, got {phases}.")
+        if self.head_learning_rate_scale <= 0:
+            raise ValueError(f"--head_learning_rate_scale must be positive, got {self.head_learning_rate_scale}.")
         if not 0 < self.tri_stage_final_scale <= 1:
             raise ValueError(f"--tri_stage_final_scale must be in (0, 1], got {self.tri_stage_final_scale}.")
 
@@ -188,6 +194,21 @@ class FineTuningTrainer(AudioTrainer):
         # A weighted sum of layers makes the model return all of them.
         ignore_keys = ["hidden_states", "attentions"] if ignore_keys is None else ignore_keys
         return super().prediction_step(model, inputs, prediction_loss_only, ignore_keys)
+
+    def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
+        """Puts the head's parameters into groups of their own if they have a learning rate of their own."""
+        is_new = self.optimizer is None
+        optimizer = super().create_optimizer(model)
+        scale = self.args.head_learning_rate_scale
+        if not is_new or scale == 1:
+            return optimizer
+        encoder = {id(parameter) for parameter in self.accelerator.unwrap_model(self.model).base_model.parameters()}
+        for group in list(optimizer.param_groups):
+            head = [parameter for parameter in group["params"] if id(parameter) not in encoder]
+            group["params"] = [parameter for parameter in group["params"] if id(parameter) in encoder]
+            if head:
+                optimizer.add_param_group({**group, "params": head, "lr": group["lr"] * scale})
+        return optimizer
 
     def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
         if self.args.tri_stage_phases is None or self.lr_scheduler is not None:

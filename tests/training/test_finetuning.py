@@ -15,6 +15,7 @@ from hf_ssl.training.finetuning import (
     PUNCTUATION,
     FineTunedModelArguments,
     FineTuningArguments,
+    FineTuningTrainer,
     FreezeEncoderCallback,
     TranscriptNormalizer,
     Transcripts,
@@ -70,6 +71,28 @@ def test_encoder_is_frozen_for_some_steps_and_then_thawed(tmp_path):
         now = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
         # what was frozen before, the convolutions, stays frozen
         assert now == ({"lm_head.weight", "lm_head.bias"} if step < 2 else trainable)
+
+
+def test_the_head_may_learn_faster(tmp_path):
+    model = Data2Vec2AudioForCTC(data2vec2_audio_config("tiny"))
+    model.freeze_feature_encoder()
+    arguments = FineTuningArguments(
+        str(tmp_path), learning_rate=1e-3, head_learning_rate_scale=10, weight_decay=0.1, use_cpu=True
+    )
+    optimizer = FineTuningTrainer(model=model, args=arguments).create_optimizer()
+    groups = {id(parameter): group for group in optimizer.param_groups for parameter in group["params"]}
+    trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
+    assert groups.keys() == {id(parameter) for parameter in trained.values()}
+    assert sum(len(group["params"]) for group in optimizer.param_groups) == len(trained)
+    for name, parameter in trained.items():
+        assert groups[id(parameter)]["lr"] == pytest.approx(1e-2 if name.startswith("lm_head") else 1e-3), name
+    assert groups[id(model.lm_head.weight)]["weight_decay"] == 0.1
+    assert groups[id(model.lm_head.bias)]["weight_decay"] == 0.0
+
+
+def test_the_heads_learning_rate_must_be_positive(tmp_path):
+    with pytest.raises(ValueError, match="head_learning_rate_scale must be positive"):
+        FineTuningArguments(str(tmp_path), head_learning_rate_scale=0.0, use_cpu=True)
 
 
 @pytest.mark.parametrize(
