@@ -48,7 +48,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         help="with --data: a column with one label per clip, to see what the features know of it; may be repeated",
     )
     demo.add_argument("--output_dir", default="hf_ssl_demo", help="where everything goes (default: %(default)s)")
-    demo.add_argument("--minutes", type=float, default=None, help="minutes of pre-training (default: 3)")
+    demo.add_argument("--minutes", type=float, default=None, help="minutes of pre-training (default: 2.5)")
     demo.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
     demo.set_defaults(run=_run_demo)
 

@@ -69,13 +69,13 @@ class DemoConfig:
     text_column: str = "transcription"
     label_columns: tuple[str, ...] = ()
     seed: int = 0
-    pretraining_minutes: float = 3.0
+    pretraining_minutes: float = 2.5
     num_hours: float = 1.0
     batch_size: int = 8
     finetuning_batch_size: int = 4
     learning_rate: float = 1.5e-3
     num_transcripts: int = 200
-    finetuning_minutes: float = 1.5
+    finetuning_minutes: float = 1.3
     finetuning_learning_rate: float = 5e-4
     untrained_learning_rates: tuple[float, ...] = (5e-4, 1e-3)
 
