@@ -41,6 +41,15 @@ __all__ = [
     "Data2Vec2AudioPreTrainedModel",
 ]
 
+# The Auto class that each class is saved for: its folder then carries its code (`trust_remote_code`).
+Data2Vec2AudioConfig.register_for_auto_class()
+Data2Vec2AudioModel.register_for_auto_class("AutoModel")
+Data2Vec2AudioForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+Data2Vec2AudioForCTC.register_for_auto_class("AutoModelForCTC")
+Data2Vec2AudioForSequenceClassification.register_for_auto_class("AutoModelForAudioClassification")
+Data2Vec2AudioForAudioFrameClassification.register_for_auto_class("AutoModelForAudioFrameClassification")
+Data2Vec2AudioForXVector.register_for_auto_class("AutoModelForAudioXVector")
+
 AutoConfig.register("data2vec2-audio", Data2Vec2AudioConfig)
 AutoModel.register(Data2Vec2AudioConfig, Data2Vec2AudioModel)
 AutoModelForPreTraining.register(Data2Vec2AudioConfig, Data2Vec2AudioForPreTraining)

@@ -9,6 +9,19 @@ from transformers.configuration_utils import PreTrainedConfig
 TARGET_NORMS = ("batch", "instance", "layer")
 TEACHER_SCOPES = ("trunk", "encoder", "model")
 
+# Which class each Auto class makes of a speech model's folder where this package is not installed
+# (`trust_remote_code=True`). The whole family, because a folder of any of its classes is opened as any other:
+# pre-trained weights as a recogniser.
+AUDIO_AUTO_MAP = {
+    "AutoConfig": "configuration_data2vec2.Data2Vec2AudioConfig",
+    "AutoModel": "modeling_data2vec2_audio.Data2Vec2AudioModel",
+    "AutoModelForPreTraining": "modeling_data2vec2_audio.Data2Vec2AudioForPreTraining",
+    "AutoModelForCTC": "modeling_data2vec2_audio.Data2Vec2AudioForCTC",
+    "AutoModelForAudioClassification": "modeling_data2vec2_audio.Data2Vec2AudioForSequenceClassification",
+    "AutoModelForAudioFrameClassification": "modeling_data2vec2_audio.Data2Vec2AudioForAudioFrameClassification",
+    "AutoModelForAudioXVector": "modeling_data2vec2_audio.Data2Vec2AudioForXVector",
+}
+
 
 @strict
 class Data2Vec2AudioConfig(PreTrainedConfig):
@@ -200,6 +213,11 @@ class Data2Vec2AudioConfig(PreTrainedConfig):
     pad_token_id: int | None = 0
     bos_token_id: int | None = 1
     eos_token_id: int | list[int] | None = 2
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        # Also over what was loaded, which names the repository it came from: the code is saved beside the weights.
+        self.auto_map = dict(AUDIO_AUTO_MAP)
 
     def validate_architecture(self):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""

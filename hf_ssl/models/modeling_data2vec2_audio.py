@@ -698,7 +698,8 @@ class Data2Vec2AudioForXVector(Data2Vec2AudioHeadModel):
             (kernel - 1) * dilation
             for kernel, dilation in zip(self.config.tdnn_kernel, self.config.tdnn_dilation, strict=True)
         )
-        shortest = int(frame_lengths.min())
+        # a compiled graph cannot ask for values
+        shortest = context + 1 if torch.compiler.is_compiling() else int(frame_lengths.min())
         if shortest <= context:
             raise ValueError(
                 f"An utterance of {shortest} frames is too short for the time-delay network, which needs at least "
