@@ -10,14 +10,13 @@ below and all of `transformers.TrainingArguments`; a YAML recipe may come first,
 """
 
 import logging
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from transformers import AutoFeatureExtractor, AutoModelForAudioClassification, PreTrainedModel, set_seed
 
 from hf_ssl.data import DataCollatorForAudioClassification
-from hf_ssl.training.arguments import SpeechDataArguments, parse_arguments
+from hf_ssl.training.arguments import FineTuningDataArguments, parse_arguments
 from hf_ssl.training.finetuning import (
     FineTunedModelArguments,
     FineTuningArguments,
@@ -32,12 +31,17 @@ from hf_ssl.training.finetuning import (
 from hf_ssl.training.running import (
     Reading,
     checkpoint_to_resume,
+    evaluate_run,
     load_eval_table,
+    load_test_table,
     load_train_table,
     make_eval_dataset,
     make_train_dataset,
     open_skipped_files,
     override_config,
+    push_run,
+    run_script,
+    save_run,
     set_up_logging,
 )
 
@@ -62,7 +66,7 @@ class ClassificationArguments:
 
 def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
     model_args, data_args, class_args, training_args = parse_arguments(
-        FineTunedModelArguments, SpeechDataArguments, ClassificationArguments, FineTuningArguments, argv=argv
+        FineTunedModelArguments, FineTuningDataArguments, ClassificationArguments, FineTuningArguments, argv=argv
     )
     set_up_logging(training_args)
     set_seed(training_args.seed)
@@ -72,7 +76,7 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
     skipped = open_skipped_files(training_args)
     reading = Reading(feature_extractor.sampling_rate, skipped, columns=(class_args.label_column,))
     train_table = load_train_table(data_args, reading)
-    eval_table = load_eval_table(data_args, reading)
+    eval_table, test_table = load_eval_table(data_args, reading), load_test_table(data_args, reading)
     label2id = number_labels(train_table[class_args.label_column], class_args.multi_label)
 
     trainer = FineTuningTrainer(
@@ -87,15 +91,11 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
         compute_metrics=multi_label_metrics if class_args.multi_label else classification_metrics,
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_model()
-    trainer.save_state()
-    trainer.save_metrics("train", result.metrics)
-    if trainer.eval_dataset is not None:
-        metrics = trainer.evaluate()
-        trainer.save_metrics("eval", metrics)
-        trainer.log_metrics("eval", metrics)
+    save_run(trainer, result)
+    evaluate_run(trainer, make_eval_dataset(test_table, data_args, reading))
     logger.info(f"Data: {skipped.summary()}.")
     logger.info(f"The fine-tuned model is in {training_args.output_dir}.")
+    push_run(trainer, started_from=None if model_args.from_scratch else model_args.model_name_or_path)
     return trainer
 
 
@@ -126,4 +126,4 @@ def make_model(
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(main)

@@ -11,7 +11,6 @@ those below and all of `transformers.TrainingArguments`; a YAML recipe may come 
 import csv
 import logging
 import os
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
@@ -21,7 +20,7 @@ import numpy as np
 from transformers import AutoFeatureExtractor, AutoModelForCTC, PreTrainedModel, Wav2Vec2CTCTokenizer, set_seed
 
 from hf_ssl.data import AudioDataset, DataCollatorForCTC
-from hf_ssl.training.arguments import SpeechDataArguments, parse_arguments
+from hf_ssl.training.arguments import FineTuningDataArguments, parse_arguments
 from hf_ssl.training.finetuning import (
     PUNCTUATION,
     CTCTrainer,
@@ -42,11 +41,15 @@ from hf_ssl.training.running import (
     Reading,
     checkpoint_to_resume,
     load_eval_table,
+    load_test_table,
     load_train_table,
     make_eval_dataset,
     make_train_dataset,
     open_skipped_files,
     override_config,
+    push_run,
+    run_script,
+    save_run,
     set_up_logging,
 )
 
@@ -73,7 +76,7 @@ class TranscriptArguments:
 
 def main(argv: Sequence[str] | None = None) -> CTCTrainer:
     model_args, data_args, text_args, training_args = parse_arguments(
-        FineTunedModelArguments, SpeechDataArguments, TranscriptArguments, CTCTrainingArguments, argv=argv
+        FineTunedModelArguments, FineTuningDataArguments, TranscriptArguments, CTCTrainingArguments, argv=argv
     )
     set_up_logging(training_args)
     set_seed(training_args.seed)
@@ -84,12 +87,16 @@ def main(argv: Sequence[str] | None = None) -> CTCTrainer:
     reading = Reading(feature_extractor.sampling_rate, skipped, columns=(text_args.text_column,))
     normalizer = TranscriptNormalizer(text_args.text_case, text_args.remove_characters)
     logger.info(f"Transcripts are taken {normalizer}.")
-    tables = [load_train_table(data_args, reading), load_eval_table(data_args, reading)]
-    train_table, eval_table = (
+    tables = [
         None if table is None else drop_empty_transcripts(table, text_args.text_column, normalizer, skipped)
-        for table in tables
-    )
-    processor = make_processor(feature_extractor, choose_vocabulary(text_args, normalizer, [train_table, eval_table]))
+        for table in (
+            load_train_table(data_args, reading),
+            load_eval_table(data_args, reading),
+            load_test_table(data_args, reading),
+        )
+    ]
+    train_table, eval_table, test_table = tables
+    processor = make_processor(feature_extractor, choose_vocabulary(text_args, normalizer, tables))
     transcripts = Transcripts(processor.tokenizer)
 
     eval_dataset = make_eval_dataset(eval_table, data_args, reading)
@@ -105,13 +112,13 @@ def main(argv: Sequence[str] | None = None) -> CTCTrainer:
         compute_metrics=transcripts.metrics,
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
-    trainer.save_model()
-    trainer.save_state()
-    trainer.save_metrics("train", result.metrics)
-    if eval_dataset is not None:
-        report(trainer, eval_dataset, transcripts)
+    save_run(trainer, result)
+    for name, dataset in (("eval", eval_dataset), ("test", make_eval_dataset(test_table, data_args, reading))):
+        if dataset is not None:
+            report(trainer, name, dataset, transcripts)
     logger.info(f"Data: {skipped.summary()}.")
     logger.info(f"The fine-tuned model is in {training_args.output_dir}.")
+    push_run(trainer, started_from=None if model_args.from_scratch else model_args.model_name_or_path)
     return trainer
 
 
@@ -144,24 +151,25 @@ def make_model(
     return model
 
 
-def report(trainer: CTCTrainer, eval_dataset: AudioDataset, transcripts: Transcripts) -> None:
+def report(trainer: CTCTrainer, name: str, dataset: AudioDataset, transcripts: Transcripts) -> None:
     """Evaluates, prints some transcripts, and saves all of them with the metrics."""
-    output = trainer.predict(eval_dataset, metric_key_prefix="eval")
+    output = trainer.predict(dataset, metric_key_prefix=name)
     assert output.metrics is not None
     assert trainer.args.output_dir is not None
-    trainer.save_metrics("eval", output.metrics)
+    trainer.log(output.metrics)
+    trainer.save_metrics(name, output.metrics)
     references = transcripts.references(np.asarray(output.label_ids))
     hypotheses = transcripts.hypotheses(np.asarray(output.predictions))
     if not trainer.is_world_process_zero():
         return
-    with open(
-        os.path.join(trainer.args.output_dir, "eval_transcripts.tsv"), "w", encoding="utf-8", newline=""
-    ) as file:
+    # The underscore keeps the user's transcripts out of what is pushed to the Hub.
+    path = os.path.join(trainer.args.output_dir, f"_{name}_transcripts.tsv")
+    with open(path, "w", encoding="utf-8", newline="") as file:
         rows = zip(references, hypotheses, strict=True)
         csv.writer(file, delimiter="\t", lineterminator="\n").writerows([("reference", "hypothesis"), *rows])
     print(transcript_table(references, hypotheses))
-    print(f"WER {output.metrics['eval_wer']:.3f}, CER {output.metrics['eval_cer']:.3f}")
+    print(f"{name}: WER {output.metrics[f'{name}_wer']:.3f}, CER {output.metrics[f'{name}_cer']:.3f}")
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(main)

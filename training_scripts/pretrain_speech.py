@@ -11,7 +11,6 @@ Flags are those below and all of `transformers.TrainingArguments`; a YAML recipe
 """
 
 import logging
-import sys
 from collections.abc import Sequence
 
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForPreTraining, Wav2Vec2FeatureExtractor, set_seed
@@ -35,6 +34,9 @@ from hf_ssl.training.running import (
     make_train_dataset,
     open_skipped_files,
     override_config,
+    push_run,
+    run_script,
+    save_run,
     set_up_logging,
 )
 
@@ -66,13 +68,12 @@ def main(argv: Sequence[str] | None = None) -> SelfDistillationTrainer:
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
 
-    trainer.save_model()
-    trainer.save_state()
-    trainer.save_metrics("train", result.metrics)
+    save_run(trainer, result)
     if data_args.eval_data:
         trainer.save_metrics("eval", trainer.evaluate())
     logger.info(f"Data: {reading.skipped.summary()}.")
     logger.info(f"The pre-trained model is in {training_args.output_dir}.")
+    push_run(trainer, started_from=model_args.model_name_or_path)
     return trainer
 
 
@@ -110,4 +111,4 @@ def make_feature_extractor(model_args: ModelArguments) -> Wav2Vec2FeatureExtract
 
 
 if __name__ == "__main__":
-    main(sys.argv[1:])
+    run_script(main)

@@ -102,6 +102,21 @@ class SpeechPreTrainingDataArguments(SpeechDataArguments):
 
 
 @dataclass
+class FineTuningDataArguments(SpeechDataArguments):
+    """`SpeechDataArguments` with a last test."""
+
+    test_split: str | None = field(
+        default=None,
+        metadata={"help": "Split of --eval_data to evaluate once, after training. Choose settings by --eval_split."},
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.test_split is not None and not self.eval_data:
+            raise ValueError("--test_split is a split of --eval_data: give that too.")
+
+
+@dataclass
 class AudioTrainingArguments(TrainingArguments):
     """`TrainingArguments` with the defaults that training on audio needs.
 
@@ -129,6 +144,10 @@ class AudioTrainingArguments(TrainingArguments):
         if self.remove_unused_columns:
             raise ValueError("remove_unused_columns must stay False: the collators need what the model does not take.")
         super().__post_init__()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without the access token: the trainer pickles its arguments into `training_args.bin`, and pushes that."""
+        return self.__dict__ | {"hub_token": None}
 
 
 @dataclass

@@ -4,24 +4,45 @@
 import difflib
 import logging
 import os
+import shlex
+import sys
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import datasets
 import transformers
 from transformers import PreTrainedConfig, TrainingArguments
-from transformers.trainer_utils import get_last_checkpoint
+from transformers.trainer_utils import TrainOutput, get_last_checkpoint
 
 from ..data.dataset import AudioDataset, StreamedAudioDataset
 from ..data.skipped import SkippedFiles
 from ..data.sources import load_audio_sources
-from .arguments import SpeechDataArguments
+from ..hub import explain_hub_error
+from .arguments import FineTuningDataArguments, SpeechDataArguments
+from .trainer import AudioTrainer
 
 logger = logging.getLogger(__name__)
 
 ConfigType = TypeVar("ConfigType", bound=PreTrainedConfig)
 
-SKIPPED_FILES_NAME = "skipped_files.jsonl"
+# Names that begin with an underscore are not pushed to the Hub: this one tells where the user keeps recordings.
+SKIPPED_FILES_NAME = "_skipped_files.jsonl"
+
+
+class PushError(RuntimeError):
+    """The trained model is saved, but did not reach the Hub."""
+
+
+def run_script(main: Callable[[Sequence[str]], object]) -> None:
+    """Runs a training script on the command line; what the Hub refuses ends it with one line."""
+    try:
+        main(sys.argv[1:])
+    except Exception as error:
+        explanation = str(error) if isinstance(error, PushError) else explain_hub_error(error)
+        if explanation is None:
+            raise
+        sys.exit(f"{os.path.basename(sys.argv[0])}: error: {explanation}")
 
 
 def set_up_logging(training_args: TrainingArguments) -> None:
@@ -65,7 +86,7 @@ class Reading:
 
 
 def open_skipped_files(training_args: TrainingArguments) -> SkippedFiles:
-    """The list of recordings that the run cannot use, `skipped_files.jsonl` beside its checkpoints."""
+    """The list of recordings that the run cannot use, `_skipped_files.jsonl` beside its checkpoints."""
     assert training_args.output_dir is not None
     return SkippedFiles(os.path.join(training_args.output_dir, SKIPPED_FILES_NAME))
 
@@ -88,14 +109,21 @@ def load_train_table(
 
 def load_eval_table(data_args: SpeechDataArguments, reading: Reading) -> datasets.Dataset | None:
     """The clips of `--eval_data`, not yet decoded; `None` without it."""
-    if not data_args.eval_data:
-        return None
+    return _load_split(data_args, reading, data_args.eval_split) if data_args.eval_data else None
+
+
+def load_test_table(data_args: FineTuningDataArguments, reading: Reading) -> datasets.Dataset | None:
+    """The clips of `--test_split`, not yet decoded; `None` without it."""
+    return None if data_args.test_split is None else _load_split(data_args, reading, data_args.test_split)
+
+
+def _load_split(data_args: SpeechDataArguments, reading: Reading, split: str) -> datasets.Dataset:
     return load_audio_sources(
         data_args.eval_data,
         min_seconds=data_args.min_seconds,
         max_seconds=data_args.max_seconds,
         skipped=reading.skipped,
-        split=data_args.eval_split,
+        split=split,
         columns=reading.columns,
         sampling_rate=reading.sampling_rate,
     )
@@ -156,3 +184,51 @@ def checkpoint_to_resume(training_args: TrainingArguments) -> str | None:
     if not os.path.isdir(checkpoint):
         raise ValueError(f"--resume_from_checkpoint expects a checkpoint's folder or `last`, got {checkpoint!r}.")
     return checkpoint
+
+
+def save_run(trainer: AudioTrainer, result: TrainOutput) -> None:
+    """Saves the model, the trainer's state and the figures of training. Nothing is pushed yet."""
+    trainer.wait_for_pushes()
+    # An external call would push at once, without the state and the figures, and lose them if the Hub refuses.
+    trainer.save_model(_internal_call=True)
+    trainer.save_state()
+    trainer.save_metrics("train", result.metrics)
+
+
+def evaluate_run(trainer: AudioTrainer, test_dataset: AudioDataset | None) -> None:
+    """Evaluates after training, on the data that settings are chosen by and on those of the test; saves and prints."""
+    for name, dataset in (("eval", trainer.eval_dataset), ("test", test_dataset)):
+        if dataset is not None:
+            metrics = trainer.evaluate(dataset, metric_key_prefix=name)
+            trainer.save_metrics(name, metrics)
+            trainer.log_metrics(name, metrics)
+
+
+def push_run(trainer: AudioTrainer, started_from: str | None) -> None:
+    """With `--push_to_hub`, the last thing of a run: pushes the model and what else is in its folder.
+
+    Args:
+        started_from: The model that training began with, for the card; `None` for random weights.
+
+    Raises:
+        PushError: It failed; says where the model is and how to push it.
+    """
+    if not trainer.args.push_to_hub:
+        return
+    try:
+        trainer.push_to_hub(finetuned_from=started_from)
+    except Exception as error:
+        reason = explain_hub_error(error) or f"{type(error).__name__}: {error}"
+        raise PushError(
+            f"The model is trained and saved in {trainer.args.output_dir}, but it was not pushed to "
+            f"{trainer.hub_model_id}. {reason} Push it with: {_push_command(trainer)}"
+        ) from error
+    logger.info(f"The model is on the Hub: {trainer.hub_model_id}.")
+
+
+def _push_command(trainer: AudioTrainer) -> str:
+    """What pushes the folder of a run, leaving out what the trainer leaves out."""
+    revision = trainer.args.hub_revision
+    command = ["hf", "upload", str(trainer.hub_model_id), str(trainer.args.output_dir), "."]
+    command += ["--exclude", "checkpoint-*", "--exclude", "_*"]
+    return shlex.join(command + (["--revision", revision] if revision is not None else []))

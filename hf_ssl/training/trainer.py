@@ -1,21 +1,29 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """The thin layer over `transformers.Trainer` that pre-training needs."""
 
+import logging
+import os
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub import create_branch
 from torch import nn
 from torch.utils.data import IterableDataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from ..data.dataset import AudioDataset, LengthGroupedSampler
+from ..hub import explain_hub_error, own_card, training_card
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.teacher import ema_decay
 from .callbacks import NonFiniteGradientCallback, TeacherUpdateCallback
 from .monitoring import between_utterance_share, feature_std
+
+logger = logging.getLogger(__name__)
 
 
 class AudioTrainer(Trainer):
@@ -57,6 +65,67 @@ class AudioTrainer(Trainer):
         shapes = {name: parameter.dim() for name, parameter in model.named_parameters()}
         names = super().get_decay_parameter_names(model)
         return [name for name in names if shapes[name] > 1 and "attention_bias" not in name]
+
+    def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
+        """Also makes the branch of `--hub_revision`, which would otherwise be found missing after training."""
+        super().init_hf_repo(token, private)
+        branch = self.args.hub_revision
+        if self.hub_model_id is not None and branch is not None and not branch.startswith("refs/"):
+            create_branch(self.hub_model_id, branch=branch, token=token or self.args.hub_token, exist_ok=True)
+
+    def create_model_card(  # type: ignore[override]
+        self, model_name: str | None = None, finetuned_from: str | None = None, **metadata: Any
+    ) -> None:
+        """Writes README.md, unless somebody else did, here or on the Hub; see [`~hf_ssl.hub.training_card`].
+
+        transformers' own card claims that a model was trained from scratch, or fine-tuned from one without a name.
+
+        Args:
+            model_name: Title of the card.
+            finetuned_from: The model that training began with, name or folder.
+            **metadata: What else its header is to say, such as `license="mit"`: fields of `ModelCardData`.
+        """
+        if not self.is_world_process_zero():
+            return
+        folder, repo_id = self.args.output_dir, self.hub_model_id
+        assert folder is not None
+        text = own_card(folder, repo_id, revision=self.args.hub_revision, token=self.args.hub_token)
+        if text is None:
+            model = self.accelerator.unwrap_model(self.model)
+            name = model_name or os.path.basename(os.path.abspath(folder))
+            text = training_card(model, self.state, name=name, started_from=finetuned_from, metadata=metadata)
+        with open(os.path.join(folder, "README.md"), "w", encoding="utf-8") as file:
+            file.write(text)
+
+    def wait_for_pushes(self) -> None:
+        """Waits for the uploads of checkpoints (`--hub_strategy`): they read files that the next save overwrites."""
+        if self.hub_model_id is not None:
+            self._finish_current_push()
+
+    def _finish_current_push(self) -> None:
+        super()._finish_current_push()
+        if self.hub_model_id is not None:  # without a repository the trainer has no pushes to speak of
+            self._report_failed_pushes()
+
+    def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
+        """With the code that the configuration names, which transformers leaves out until the end of training."""
+        self._report_failed_pushes()
+        assert self.args.output_dir is not None
+        if self.is_world_process_zero():
+            for path in Path(checkpoint_folder).glob("*.py"):
+                shutil.copy(path, self.args.output_dir)
+        super()._push_from_checkpoint(checkpoint_folder)
+
+    def _report_failed_pushes(self) -> None:
+        """Says which uploads of checkpoints failed in the background; transformers leaves it at that."""
+        if not self.is_world_process_zero() or self.push_in_progress is None:
+            return
+        for job in [job for job in self.push_in_progress.jobs if job.done()]:
+            error = job.exception()
+            if error is not None:
+                reason = explain_hub_error(error) or f"{type(error).__name__}: {error}"
+                logger.warning(f"A push during training failed, and the next one will make up for it. {reason}")
+            self.push_in_progress.jobs.remove(job)
 
 
 class _EpochCallback(TrainerCallback):

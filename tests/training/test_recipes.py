@@ -16,7 +16,17 @@ from hf_ssl.training.running import override_config
 
 RECIPES = sorted((SCRIPTS / "recipes").glob("*.yaml"))
 PRETRAINING = [path for path in RECIPES if path.name.startswith("data2vec2_audio")]
-CTC = [path for path in RECIPES if path.name.startswith("ctc")]
+PUBLISHED_CTC = [path for path in RECIPES if path.stem in ("ctc_10min", "ctc_1h", "ctc_10h", "ctc_100h", "ctc_960h")]
+# Other recipes that start from a pre-trained model, and the script and flags of each.
+STARTING_FROM_A_MODEL = {
+    "continue_pretraining": ("pretrain_speech", ["--min_seconds", "0.3"]),
+    "ctc_telephone": ("finetune_ctc", []),
+    "audio_tagging": ("finetune_audio_classification", ["--label_column", "tags"]),
+    "speaker_verification": (
+        "finetune_speaker_verification",
+        ["--speaker_column", "label", "--min_seconds", "0.3", "--freeze_encoder_steps", "1"],
+    ),
+}
 
 # Trainable parameters, the decoder's among them and the teacher's not. Base: 93.8 M are published.
 NUM_PARAMETERS = {
@@ -24,6 +34,7 @@ NUM_PARAMETERS = {
     "data2vec2_audio_large_librilight": 315_184_144,
     "data2vec2_audio_one_gpu": 93_783_308,
     "data2vec2_audio_laptop": 3_709_894,
+    "data2vec2_audio_cpu_hour": 1_263_748,
 }
 # Clips per update that the comment of each recipe promises.
 GLOBAL_BATCH = {
@@ -31,6 +42,11 @@ GLOBAL_BATCH = {
     "data2vec2_audio_large_librilight": 48,
     "data2vec2_audio_one_gpu": 24,
     "data2vec2_audio_laptop": 8,
+    "data2vec2_audio_cpu_hour": 4,
+    "continue_pretraining": 24,
+    "ctc_telephone": 32,
+    "audio_tagging": 48,
+    "speaker_verification": 50,
 }
 
 
@@ -40,8 +56,8 @@ def name(path: Path) -> str:
 
 def test_no_recipe_is_left_out():
     assert {path.stem for path in PRETRAINING} == set(NUM_PARAMETERS)
-    assert {path.stem for path in CTC} == {"ctc_10min", "ctc_1h", "ctc_10h", "ctc_100h", "ctc_960h"}
-    assert sorted(PRETRAINING + CTC) == RECIPES
+    assert len(PUBLISHED_CTC) == 5
+    assert {path.stem for path in PRETRAINING + PUBLISHED_CTC} | set(STARTING_FROM_A_MODEL) == set(map(name, RECIPES))
 
 
 @pytest.mark.parametrize("path", PRETRAINING, ids=name)
@@ -55,7 +71,7 @@ def test_full_size_models_for_pre_training(path):
     assert trainable == NUM_PARAMETERS[path.stem]
 
 
-@pytest.mark.parametrize("path", CTC, ids=name)
+@pytest.mark.parametrize("path", PUBLISHED_CTC, ids=name)
 def test_full_size_models_for_ctc(path):
     config = override_config(data2vec2_audio_config("base"), read_recipe(path)["config_overrides"])
     with torch.device("meta"):
@@ -99,7 +115,7 @@ def test_pre_training_shrunk(path, recordings, tmp_path):
     assert all(torch.tensor(losses).isfinite())
 
 
-@pytest.mark.parametrize("path", CTC, ids=name)
+@pytest.mark.parametrize("path", PUBLISHED_CTC, ids=name)
 def test_ctc_shrunk(path, pretrained, transcribed, tmp_path):
     flags = [
         "--model_name_or_path",
@@ -115,6 +131,21 @@ def test_ctc_shrunk(path, pretrained, transcribed, tmp_path):
     assert len(losses) == 2
     assert all(torch.tensor(losses).isfinite())
     assert trainer.model.config.mask_time_prob == read_recipe(path)["config_overrides"]["mask_time_prob"]
+
+
+@pytest.mark.parametrize("stem", STARTING_FROM_A_MODEL)
+def test_recipe_that_starts_from_a_model(stem, pretrained, transcribed, tmp_path):
+    script, flags = STARTING_FROM_A_MODEL[stem]
+    path = SCRIPTS / "recipes" / f"{stem}.yaml"
+    flags = ["--model_name_or_path", str(pretrained), "--data", str(transcribed), *flags]
+    flags += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--logging_steps", "1"]
+    flags += ["--save_strategy", "no", *QUICK, "--dataloader_persistent_workers", "false"]
+    trainer = load_script(script).main([str(path), *flags])
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert len(losses) == 2
+    assert all(torch.tensor(losses).isfinite())
+    for field, value in read_recipe(path)["config_overrides"].items():
+        assert trainer.model.config.to_dict()[field] == value
 
 
 def test_recipes_are_accepted_by_their_scripts_parsers(tmp_path):

@@ -49,7 +49,7 @@ def test_pre_training(recordings, tmp_path):
     assert len(losses(trainer)) == 2
     assert read_json(tmp_path / "out" / "eval_results.json")["eval_loss"] > 0
 
-    listed = [json.loads(line) for line in (tmp_path / "out" / "skipped_files.jsonl").read_text().splitlines()]
+    listed = [json.loads(line) for line in (tmp_path / "out" / "_skipped_files.jsonl").read_text().splitlines()]
     reasons = {Path(entry["file"]).name: entry["reason"].split(":")[0] for entry in listed}
     assert reasons == {"broken.wav": "unreadable", "short.wav": "too short"}
 
@@ -165,7 +165,7 @@ def test_ctc_fine_tuning_learns_and_its_folder_loads(pretrained, transcribed, tm
     metrics = read_json(tmp_path / "out" / "eval_results.json")
     assert 0 <= metrics["eval_cer"] < 0.9
     assert metrics["eval_wer"] >= 0
-    with open(tmp_path / "out" / "eval_transcripts.tsv", encoding="utf-8") as file:
+    with open(tmp_path / "out" / "_eval_transcripts.tsv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file, delimiter="\t"))
     assert {row["reference"] for row in rows} == {"one two", "three", "two one", "three one"}
     printed = capsys.readouterr().out
