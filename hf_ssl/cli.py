@@ -11,8 +11,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     try:
         arguments.run(arguments)
-    except (ValueError, FileNotFoundError, ImportError) as error:
-        print(f"hf-ssl {arguments.command}: {error}", file=sys.stderr)
+    except (ValueError, OSError, ImportError) as error:
+        from .hub import explain_hub_error
+
+        print(f"hf-ssl {arguments.command}: {explain_hub_error(error) or error}", file=sys.stderr)
         return 1
     return 0
 
@@ -22,6 +24,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_demo(commands)
     _add_convert(commands)
+    _add_export(commands)
+    _add_transcribe(commands)
+    _add_features(commands)
     return parser
 
 
@@ -71,20 +76,163 @@ def _run_demo(arguments: argparse.Namespace) -> None:
 def _add_convert(commands: argparse._SubParsersAction) -> None:
     convert = commands.add_parser(
         "convert",
-        help="turn an original checkpoint into a folder that from_pretrained loads",
-        description="Converts a fairseq checkpoint of data2vec 2.0 audio pre-training, student and teacher. Nothing "
-        "in the file is executed.",
+        help="turn an original checkpoint into a folder that from_pretrained loads, or back",
+        description="Converts a fairseq checkpoint of data2vec 2.0 for speech, pre-trained (student and teacher) or "
+        "fine-tuned (CTC); with --to fairseq, such a folder to a checkpoint. Nothing in a checkpoint is executed.",
     )
-    convert.add_argument("checkpoint", metavar="CHECKPOINT", help="the original's .pt file")
-    convert.add_argument("out_dir", metavar="OUT_DIR", help="folder to write")
+    convert.add_argument("source", metavar="CHECKPOINT", help="the original's .pt file; with --to fairseq, a folder")
+    convert.add_argument("target", metavar="OUT_DIR", help="folder to write; with --to fairseq, a new .pt file")
+    convert.add_argument(
+        "--to", choices=("transformers", "fairseq"), default="transformers", help="default: %(default)s"
+    )
+    convert.add_argument(
+        "--dictionary",
+        metavar="FILE",
+        help="dict.ltr.txt of a fine-tuned checkpoint that has no symbols of its own",
+    )
+    convert.add_argument(
+        "--license", default="unknown", metavar="NAME", help="for the folder's card; checkpoints do not say"
+    )
     convert.set_defaults(run=_run_convert)
 
 
 def _run_convert(arguments: argparse.Namespace) -> None:
-    from .conversion import convert_checkpoint
+    from .conversion import convert_checkpoint, convert_to_fairseq
 
-    folder = convert_checkpoint(arguments.checkpoint, arguments.out_dir)
-    print(f"Wrote {folder}. Load it with AutoModelForPreTraining.from_pretrained({str(folder)!r}).")
+    if arguments.to == "fairseq":
+        if arguments.dictionary:
+            raise ValueError("--dictionary has no use with --to fairseq: the folder has a tokenizer.")
+        print(f"Wrote {convert_to_fairseq(arguments.source, arguments.target)}.")
+        return
+    folder = convert_checkpoint(
+        arguments.source, arguments.target, dictionary=arguments.dictionary, license=arguments.license
+    )
+    print(f"Wrote {folder}. Its README.md says how to load it.")
+
+
+def _add_transcribe(commands: argparse._SubParsersAction) -> None:
+    transcribe = commands.add_parser(
+        "transcribe",
+        help="turn speech into text with a fine-tuned model, files of any length",
+        description="Transcribes audio with any model that AutoModelForCTC opens and that reads waveforms (ours, "
+        "wav2vec 2.0, HuBERT, WavLM, ...). Files that cannot be used are named on stderr, and the exit status is 1.",
+    )
+    _add_inference_arguments(transcribe)
+    transcribe.add_argument("--language_model", metavar="FILE", help="n-gram model of words, .arpa or KenLM's .bin")
+    transcribe.add_argument(
+        "--language_model_weight", type=float, default=0.5, metavar="WEIGHT", help="default: %(default)s"
+    )
+    transcribe.add_argument(
+        "--word_bonus", type=float, default=1.5, metavar="BONUS", help="for every word, with --language_model: 1.5"
+    )
+    transcribe.add_argument(
+        "--beam_width", type=int, metavar="N", help="beam search with N hypotheses (100 with --language_model)"
+    )
+    transcribe.add_argument("--timestamps", action="store_true", help="words with their times (jsonl and tsv)")
+    transcribe.add_argument(
+        "--format", choices=("text", "jsonl", "tsv", "srt"), default="text", help="default: %(default)s"
+    )
+    transcribe.add_argument("--output", metavar="FILE", help="a new file to write instead of the standard output")
+    transcribe.set_defaults(run=_run_transcribe)
+
+
+def _run_transcribe(arguments: argparse.Namespace) -> None:
+    from .inference import commands
+
+    commands.run_transcribe(arguments)
+
+
+def _add_features(commands: argparse._SubParsersAction) -> None:
+    features = commands.add_parser(
+        "features",
+        help="write the hidden states of audio files, of any length",
+        description="Writes one file of hidden states per file of audio, and an index.jsonl, with any encoder that "
+        "reads waveforms. Files that cannot be used are named on stderr, and the exit status is 1.",
+    )
+    _add_inference_arguments(features)
+    features.add_argument(
+        "--layer",
+        required=True,
+        metavar="K",
+        help="as transformers' hidden_states: 0 is the input of the first layer, K the output of the K-th, -1 the "
+        "last, or all",
+    )
+    features.add_argument("--out", required=True, metavar="DIR", help="a new or empty folder")
+    features.add_argument(
+        "--format", choices=("npy", "safetensors", "parquet"), default="npy", help="default: %(default)s"
+    )
+    features.set_defaults(run=_run_features)
+
+
+def _run_features(arguments: argparse.Namespace) -> None:
+    from .inference import commands
+
+    commands.run_features(arguments)
+
+
+def _add_inference_arguments(command: argparse.ArgumentParser) -> None:
+    command.add_argument("model", metavar="MODEL", help="folder, or name on the Hub")
+    command.add_argument(
+        "files", metavar="FILES", nargs="+", help="wav, flac, ogg, opus or mp3 files, or folders of them"
+    )
+    command.add_argument(
+        "--batch_size", type=int, default=8, metavar="N", help="windows at once (default: %(default)s)"
+    )
+    command.add_argument(
+        "--window_seconds",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="longer recordings are encoded in overlapping windows of this length (default: %(default)s)",
+    )
+    command.add_argument(
+        "--overlap_seconds",
+        type=float,
+        default=3.0,
+        metavar="SECONDS",
+        help="of a window at either end that are only context, and dropped (default: %(default)s)",
+    )
+    command.add_argument("--device", metavar="NAME", help="such as cuda:0 or cpu (default: a GPU if there is one)")
+    command.add_argument(
+        "--dtype",
+        choices=("float32", "bfloat16", "float16"),
+        default="float32",
+        help="that the model computes in (default: %(default)s)",
+    )
+
+
+def _add_export(commands: argparse._SubParsersAction) -> None:
+    export = commands.add_parser(
+        "export",
+        help="write the encoder alone, without teacher, decoder and heads",
+        description="Writes the encoder of a pre-trained or fine-tuned model into a folder of its own.",
+    )
+    export.add_argument("model", metavar="MODEL", help="folder, or name on the Hub")
+    export.add_argument("out_dir", metavar="OUT_DIR", help="folder to write")
+    export.add_argument(
+        "--weights",
+        choices=("student", "teacher"),
+        default="student",
+        help="whose weights become the encoder (default: %(default)s, which is what is fine-tuned)",
+    )
+    export.add_argument(
+        "--dtype", choices=("float32", "bfloat16", "float16"), help="type of the written weights (default: as saved)"
+    )
+    export.set_defaults(run=_run_export)
+
+
+def _run_export(arguments: argparse.Namespace) -> None:
+    import torch
+
+    import hf_ssl  # noqa: F401  (registers the classes)
+
+    from .export import export_encoder
+
+    dtype = {None: None, "float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    folder = export_encoder(
+        arguments.model, arguments.out_dir, weights=arguments.weights, dtype=dtype[arguments.dtype]
+    )
+    print(f"Wrote the {arguments.weights}'s encoder to {folder}. Load it with AutoModel.from_pretrained.")
 
 
 if __name__ == "__main__":

@@ -1,79 +1,112 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Original checkpoints -> folders that `from_pretrained` loads."""
+"""Original checkpoints -> folders that `from_pretrained` loads, and back."""
 
 import os
 from pathlib import Path
 
-import torch
-from transformers import Wav2Vec2FeatureExtractor
+from transformers import Wav2Vec2Processor
+from transformers.utils import logging
 
-from ..models.modeling_data2vec2_audio import Data2Vec2AudioForPreTraining
-from .data2vec2 import audio_config, convert_audio_weights, section
+from .card import CardFacts, make_card
+from .data2vec2_audio import Conversion, convert_data2vec2_audio_ctc, convert_data2vec2_audio_pretraining
+from .data2vec2_options import section
 from .fairseq_checkpoint import FairseqCheckpoint, UnsafeCheckpointError, load_fairseq_checkpoint
+from .fairseq_dictionary import read_dictionary
+from .record import file_sha256, make_record, write_record
+from .to_fairseq import convert_to_fairseq
 
-__all__ = ["UnsafeCheckpointError", "convert_checkpoint", "load_fairseq_checkpoint"]
+__all__ = ["UnsafeCheckpointError", "convert_checkpoint", "convert_to_fairseq", "load_fairseq_checkpoint"]
+
+logger = logging.get_logger(__name__)
 
 
-def convert_checkpoint(path: str | os.PathLike, out_dir: str | os.PathLike) -> Path:
-    """Converts an original checkpoint, student and teacher, to a folder with configuration, weights and preprocessor.
+def convert_checkpoint(
+    path: str | os.PathLike,
+    out_dir: str | os.PathLike,
+    *,
+    dictionary: str | os.PathLike | None = None,
+    license: str = "unknown",
+) -> Path:
+    """Converts an original checkpoint to a folder with configuration, weights, preprocessor, tokenizer and card. What
+    the file holds decides which conversion it is.
 
     Args:
-        path: A fairseq checkpoint of data2vec 2.0 audio pre-training.
+        path: A fairseq checkpoint of data2vec 2.0 for speech: pre-training (student and teacher) or fine-tuned (CTC).
         out_dir: Folder to write; created if it does not exist.
+        dictionary: fairseq's `dict.ltr.txt`, for a fine-tuned checkpoint that has no symbols of its own.
+        license: Identifier of the licence for the card. Checkpoints do not say.
 
     Returns:
         The folder.
 
     Raises:
-        FileNotFoundError: There is no file at `path`.
+        FileNotFoundError: There is no file at `path` or `dictionary`.
         UnsafeCheckpointError: The file contains objects other than tensors and plain containers.
-        ValueError: The file is no such checkpoint, or has weights or options that have no counterpart here.
+        ValueError: The file is no such checkpoint, or has weights or options that have no counterpart here; all
+            of them are listed.
     """
+    out_dir = Path(out_dir)
+    if out_dir.exists() and not out_dir.is_dir():
+        raise ValueError(f"{os.fspath(out_dir)!r} is a file; expected a folder to write.")
     checkpoint = load_fairseq_checkpoint(path)
-    _check_is_audio_pretraining(checkpoint, path)
-    config = audio_config(checkpoint.config)
-    do_normalize = bool(section(checkpoint.config, "task").get("normalize", True))
-    model = _filled_model(Data2Vec2AudioForPreTraining(config), checkpoint)
-    model.save_pretrained(out_dir)
-    Wav2Vec2FeatureExtractor(do_normalize=do_normalize, return_attention_mask=True).save_pretrained(out_dir)
-    return Path(out_dir)
+    conversion = _convert(checkpoint, dictionary)
+    for limit in conversion.limits:
+        logger.warning(limit)
+    _write_folder(conversion, checkpoint, out_dir, license)
+    return out_dir
 
 
-def _check_is_audio_pretraining(checkpoint: FairseqCheckpoint, path: str | os.PathLike) -> None:
+def _convert(checkpoint: FairseqCheckpoint, dictionary: str | os.PathLike | None) -> Conversion:
+    match original_model(checkpoint):
+        case "data2vec_multi (AUDIO)":
+            if dictionary is not None:
+                raise ValueError(f"{checkpoint.path!r} is a pre-trained model, which has no use for a dictionary.")
+            return convert_data2vec2_audio_pretraining(checkpoint)
+        case "wav2vec_ctc of data2vec_multi":
+            return convert_data2vec2_audio_ctc(checkpoint, None if dictionary is None else read_dictionary(dictionary))
+        case name:
+            raise ValueError(
+                f"{checkpoint.path!r} holds the model {name}. What can be converted so far is data2vec 2.0 for "
+                "speech: `data2vec_multi` with `supported_modality: AUDIO`, and `wav2vec_ctc` of `data2vec_multi`."
+            )
+
+
+def original_model(checkpoint: FairseqCheckpoint) -> str:
+    """What the checkpoint says it is: the model's name, with its modality or with the name of what it was made of."""
     model = section(checkpoint.config, "model")
-    name, modality = model.get("_name"), str(model.get("supported_modality") or "")
-    is_multi = name == "data2vec_multi" or (name is None and "modalities" in model)
-    if not is_multi or not modality.upper().endswith("AUDIO"):
-        raise ValueError(
-            f"{os.fspath(path)!r} holds a model {name!r} (modality {modality or None!r}). What can be converted so "
-            "far is data2vec 2.0 pre-training on audio: `data2vec_multi` with `supported_modality: AUDIO`."
-        )
+    name = model.get("_name")
+    if name is None and "modalities" in model:
+        name = "data2vec_multi"
+    if name == "data2vec_multi":
+        modality = str(model.get("supported_modality") or "any modality").rpartition(".")[2]
+        return f"{name} ({modality.upper()})"
+    if "w2v_args" in model:
+        student = section(section(model, "w2v_args"), "model")
+        return f"{name} of {student.get('_name')}"
+    return str(name)
 
 
-def _filled_model(model: Data2Vec2AudioForPreTraining, checkpoint: FairseqCheckpoint) -> Data2Vec2AudioForPreTraining:
-    weights, unknown = convert_audio_weights(checkpoint.model, checkpoint.teacher, model.config.teacher_scope)
-    _check_shapes(model, weights)
-    problems = model.load_state_dict(weights, strict=False)
-    missing = [name for name in problems.missing_keys if name != "teacher.num_updates"]
-    if checkpoint.teacher is None:
-        missing = [name for name in missing if not name.startswith("teacher.")]
-        model.reset_teacher()
-    unknown += problems.unexpected_keys
-    if unknown or missing:
-        raise ValueError(
-            "The checkpoint does not fit its own configuration. Weights that are not known: "
-            f"{unknown or 'none'}. Weights that are missing (our names): {missing or 'none'}."
-        )
-    model.teacher.num_updates.fill_(checkpoint.num_updates)
-    return model
-
-
-def _check_shapes(model: Data2Vec2AudioForPreTraining, weights: dict[str, torch.Tensor]) -> None:
-    expected = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    different = [
-        f"{name} has shape {tuple(tensor.shape)} instead of {expected[name]}"
-        for name, tensor in weights.items()
-        if name in expected and tuple(tensor.shape) != expected[name]
-    ]
-    if different:
-        raise ValueError(f"The checkpoint does not fit its own configuration: {'; '.join(different)}.")
+def _write_folder(conversion: Conversion, checkpoint: FairseqCheckpoint, out_dir: Path, license: str) -> None:
+    conversion.model.save_pretrained(out_dir)
+    feature_extractor, tokenizer = conversion.feature_extractor, conversion.tokenizer
+    is_recogniser = tokenizer is not None
+    if is_recogniser:
+        Wav2Vec2Processor(feature_extractor=feature_extractor, tokenizer=tokenizer).save_pretrained(out_dir)
+    else:
+        feature_extractor.save_pretrained(out_dir)
+    record = make_record(checkpoint, conversion.dictionary)
+    write_record(record, out_dir)
+    not_kept = [f"Not kept of the original file: {', '.join(map(repr, record.left_out))}."] if record.left_out else []
+    facts = CardFacts(
+        model_class=type(conversion.model).__name__,
+        auto_class="AutoModelForCTC" if is_recogniser else "AutoModelForPreTraining",
+        processor_class="AutoProcessor" if is_recogniser else "AutoFeatureExtractor",
+        pipeline_tag="automatic-speech-recognition" if is_recogniser else None,
+        license=license,
+        file_name=Path(checkpoint.path).name,
+        sha256=file_sha256(checkpoint.path),
+        num_updates=checkpoint.num_updates,
+        sampling_rate=feature_extractor.sampling_rate,
+        limits=[*conversion.limits, *not_kept],
+    )
+    make_card(facts).save(out_dir / "README.md")

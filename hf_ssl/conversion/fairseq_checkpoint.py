@@ -1,90 +1,176 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Reading checkpoints of the fairseq toolkit without running anything that they contain."""
 
-import argparse
 import ast
 import os
 import pickle
 import zipfile
+from collections.abc import Callable
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import torch
 
+from .fairseq_dictionary import FairseqDictionary
+
 MAX_CONV_SPEC_LENGTH = 1000  # characters
 MAX_CONV_LAYERS = 100
+WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # float32 holds them all exactly
 
 
 class UnsafeCheckpointError(ValueError):
     """The file wants to create objects that have no business in a checkpoint. Nothing of it was executed."""
 
 
-class FairseqCheckpoint(NamedTuple):
-    """`model`: weights by name. `teacher`: weights of the EMA teacher, if any. `config`: `cfg`, plain dictionaries.
-    `num_updates`: optimizer steps taken."""
+class ArgumentsStandIn:
+    """Stands in for `argparse.Namespace`, of which old checkpoints have one. Its fields are not read."""
 
+    def __setstate__(self, state: Any) -> None:
+        if not isinstance(state, dict) or not all(type(name) is str for name in state):
+            raise ValueError("the pickled arguments (argparse.Namespace) have no state of named fields")
+
+
+# The only classes, beside torch's own list of tensors and containers, that a checkpoint may name.
+STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
+    (ArgumentsStandIn, "argparse.Namespace"),
+    (FairseqDictionary, "fairseq.data.dictionary.Dictionary"),
+]
+
+
+class FairseqCheckpoint(NamedTuple):
+    """What a fairseq checkpoint holds.
+
+    Attributes:
+        path: The file.
+        model: Weights by name.
+        teacher: Weights of the EMA teacher, if any.
+        config: `cfg`, plain dictionaries.
+        num_updates: Optimizer steps taken.
+        dictionary: Symbols of a fine-tuned model's outputs, if the file has them.
+        other: All further entries of the file.
+    """
+
+    path: str
     model: dict[str, torch.Tensor]
     teacher: dict[str, torch.Tensor] | None
     config: dict[str, Any]
     num_updates: int
+    dictionary: FairseqDictionary | None
+    other: dict[str, Any]
 
 
 def load_fairseq_checkpoint(path: str | os.PathLike) -> FairseqCheckpoint:
-    """Reads a checkpoint with torch's weights-only unpickler: tensors, containers, numbers, strings and
-    `argparse.Namespace`; anything else in the file is an error, and nothing is executed.
+    """Reads a checkpoint with torch's weights-only unpickler: tensors, containers, numbers, strings, and inert
+    stand-ins for two classes; anything else in the file is an error, and nothing is executed. Zip files are mapped
+    into memory, so that a file of several GB is not held twice.
 
     Raises:
         FileNotFoundError: There is no such file.
         UnsafeCheckpointError: The file wants other objects to be created.
-        ValueError: It is no checkpoint, or not one of fairseq.
+        ValueError: It is no checkpoint, not one of fairseq, or damaged.
     """
+    path = os.fspath(path)
     if not os.path.isfile(path):
-        raise FileNotFoundError(f"There is no checkpoint file at {os.fspath(path)!r}.")
+        raise FileNotFoundError(f"There is no checkpoint file at {path!r}.")
     state = _load_weights_only(path)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise ValueError(
-            f"{os.fspath(path)!r} is no fairseq checkpoint: expected a dictionary with `model` and `cfg`, but found "
+            f"{path!r} is no fairseq checkpoint: expected a dictionary with `model` and `cfg`, but found "
             f"{sorted(map(str, state)) if isinstance(state, dict) else type(state).__name__}."
         )
     if not isinstance(state.get("cfg"), dict):
         raise ValueError(
-            f"{os.fspath(path)!r} has no `cfg`: it was written by a fairseq before 0.10, which has none of the models "
-            "that can be converted."
+            f"{path!r} has no `cfg`: it was written by a fairseq before 0.10, which has none of the models that can "
+            "be converted."
         )
     model = dict(state["model"])
     teacher = model.pop("_ema", None)
-    for weights in (model, {} if teacher is None else teacher):
-        _check_weights(weights, path)
-    history = state.get("optimizer_history") or [{}]
-    return FairseqCheckpoint(model, teacher, state["cfg"], int(history[-1].get("num_updates", 0)))
-
-
-def _check_weights(weights: Any, path: str | os.PathLike) -> None:
-    if not isinstance(weights, dict):
-        raise ValueError(f"{os.fspath(path)!r} has {type(weights).__name__} where the teacher's weights should be.")
-    for name, weight in weights.items():
-        if not isinstance(weight, torch.Tensor):
-            raise ValueError(
-                f"{os.fspath(path)!r} has a weight {name!r} that is no tensor but {type(weight).__name__}."
-            )
-
-
-def _load_weights_only(path: str | os.PathLike) -> Any:
     try:
-        # mapped into memory where the format allows, so that a file of several GB is not read twice
+        for weights in (model, {} if teacher is None else teacher):
+            _check_weights(weights)
+        num_updates = read_num_updates(state.get("optimizer_history"))
+        dictionary = _dictionary(state.get("task_state"))
+    except ValueError as error:
+        raise ValueError(f"{path!r} is no sound checkpoint: {error}.") from None
+    other = {name: entry for name, entry in state.items() if name not in ("model", "cfg")}
+    return FairseqCheckpoint(path, model, teacher, state["cfg"], num_updates, dictionary, other)
+
+
+def _check_weights(weights: Any) -> None:
+    if not isinstance(weights, dict):
+        raise ValueError(f"it has {type(weights).__name__} where the teacher's weights should be")
+    for name, weight in weights.items():
+        if type(name) is not str:
+            raise ValueError(f"it has a weight whose name is no text but {name!r}")
+        if not isinstance(weight, torch.Tensor):
+            raise ValueError(f"it has a weight {name!r} that is no tensor but {type(weight).__name__}")
+        if weight.dtype not in WEIGHT_DTYPES or weight.layout != torch.strided or weight.device.type != "cpu":
+            raise ValueError(
+                f"its weight {name!r} is {weight.dtype}, {weight.layout}, on {weight.device}; expected one of "
+                f"{WEIGHT_DTYPES}, dense, with its values in the file"
+            )
+        # strides of zero make a tensor of any size out of one number
+        if weight.numel() * weight.element_size() > weight.untyped_storage().nbytes():
+            raise ValueError(f"its weight {name!r} of shape {tuple(weight.shape)} has more elements than were stored")
+
+
+def read_num_updates(history: Any) -> int:
+    """Optimizer steps that the last entry of `optimizer_history` tells of; 0 if there is no history.
+
+    Raises:
+        ValueError: It is no such history.
+    """
+    if history is None or history == []:
+        return 0
+    if not isinstance(history, list) or not isinstance(history[-1], dict):
+        raise ValueError(f"its `optimizer_history` is no list of dictionaries but {str(history)[:80]!r}")
+    num_updates = history[-1].get("num_updates", 0)
+    if type(num_updates) is not int or not 0 <= num_updates < 2**63:
+        raise ValueError(f"its `optimizer_history` counts {str(num_updates)[:80]!r} updates")
+    return num_updates
+
+
+def _dictionary(task_state: Any) -> FairseqDictionary | None:
+    """The symbols that `task_state` of a fine-tuned model has, unless the task found them in its data folder."""
+    if task_state is None:
+        return None
+    if not isinstance(task_state, dict):
+        raise ValueError(f"its `task_state` is no dictionary but {type(task_state).__name__}")
+    dictionary = task_state.get("target_dictionary")
+    if dictionary is not None and not isinstance(dictionary, FairseqDictionary):
+        raise ValueError(f"its `task_state` has {type(dictionary).__name__} where a dictionary of fairseq should be")
+    return dictionary
+
+
+def _load_weights_only(path: str) -> Any:
+    try:
         is_zip = zipfile.is_zipfile(path)
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        if is_zip:
+            _check_archive(path)
+        with torch.serialization.safe_globals(STAND_INS):
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except pickle.UnpicklingError as error:
         reason = _unpickler_reason(str(error))
         if "GLOBAL" in reason:
             raise UnsafeCheckpointError(
-                f"{os.fspath(path)!r} asks for objects other than tensors and plain containers, and was refused; "
-                f"nothing of it was executed. The unpickler said: {reason}"
+                f"{path!r} asks for objects other than tensors and plain containers, and was refused; nothing of it "
+                f"was executed. The unpickler said: {reason}"
             ) from None
-        raise ValueError(f"{os.fspath(path)!r} cannot be read as a checkpoint: {reason}") from None
+        raise ValueError(f"{path!r} cannot be read as a checkpoint: {reason}") from None
     except Exception as error:  # what damaged bytes make the unpickler and the zip reader raise has no common type
-        reason = f"{type(error).__name__}: {error}"
-        raise ValueError(f"{os.fspath(path)!r} cannot be read as a checkpoint: {reason}") from None
+        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+        raise ValueError(f"{path!r} cannot be read as a checkpoint: {reason}") from None
+
+
+def _check_archive(path: str) -> None:
+    """torch writes its records uncompressed and under plain names; nothing else needs to be tolerated."""
+    with zipfile.ZipFile(path) as archive:
+        for record in archive.infolist():
+            name = PurePosixPath(record.filename)
+            if name.is_absolute() or ".." in name.parts or "\\" in record.filename:
+                raise ValueError(f"its record {record.filename!r} points outside of the archive")
+            if record.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"its record {record.filename!r} is compressed, which torch never does")
 
 
 def _unpickler_reason(message: str) -> str:

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Audio data: reading files, listing sources, data sets that decode on access, samplers and collators."""
 
-from .audio import AUDIO_EXTENSIONS, AudioInfo, AudioReadError, audio_info, read_audio
+from .audio import AUDIO_EXTENSIONS, AudioInfo, AudioReadError, audio_info, read_audio, stream_audio
 from .collators import DataCollatorForAudioClassification, DataCollatorForCTC
 from .dataset import AudioDataset, LengthGroupedSampler, StreamedAudioDataset, item_seed
 from .skipped import SkippedFiles
@@ -24,4 +24,5 @@ __all__ = [
     "item_seed",
     "load_audio_sources",
     "read_audio",
+    "stream_audio",
 ]

@@ -7,6 +7,7 @@ a part of a file without decoding the rest.
 
 import io
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -107,6 +108,37 @@ def read_audio(
     if not np.isfinite(samples).all():
         raise AudioReadError(path, "not finite: NaN or infinite samples")
     return _resample(samples.mean(axis=1), path, file_sampling_rate, sampling_rate)
+
+
+def stream_audio(source: str | os.PathLike | bytes, *, sampling_rate: int) -> Iterator[np.ndarray]:
+    """A recording in blocks, one after the other the same as `read_audio` gives at once.
+
+    The file is decoded from its beginning to its end, without seeking, and the resampler carries on over the blocks,
+    so that there are no seams; about a minute of audio is held at a time.
+
+    Yields:
+        `np.ndarray` of shape `(num_samples,)`, float32, mono, at `sampling_rate`; not empty.
+
+    Raises:
+        AudioReadError: If the source is missing, empty, not audio, damaged, or not finite; before the block concerned.
+    """
+    path = _describe(source)
+    with _open(source) as sound_file:
+        resampler = soxr.ResampleStream(sound_file.samplerate, sampling_rate, 1, dtype="float32", quality="HQ")
+        is_last, is_empty = False, True
+        while not is_last:
+            samples = _read_samples(sound_file, path, _BLOCK_SAMPLES)
+            is_last = len(samples) < _BLOCK_SAMPLES
+            if not np.isfinite(samples).all():
+                raise AudioReadError(path, "not finite: NaN or infinite samples")
+            block = samples.mean(axis=1)
+            if sound_file.samplerate != sampling_rate:
+                block = resampler.resample_chunk(block, last=is_last)
+            if len(block):
+                is_empty = False
+                yield block
+    if is_empty:
+        raise AudioReadError(path, "empty: no samples")
 
 
 def _describe(source: str | os.PathLike | bytes) -> str:

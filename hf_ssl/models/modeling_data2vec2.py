@@ -258,7 +258,7 @@ class Data2Vec2ContextEncoder(nn.Module):
         self.config = config
         self.position_encoder = position_encoder
         self.attention_bias = AttentionBias(config) if config.use_alibi else None
-        self.layer_norm = make_layer_norm(config)
+        self.layer_norm = None if config.layer_norm_first else make_layer_norm(config)
         self.dropout = nn.Dropout(config.prenet_dropout)
         self.layers = make_layers(
             config, config.num_prenet_layers, config.prenet_layerdrop, config.prenet_drop_path_rates
@@ -292,12 +292,9 @@ class Data2Vec2ContextEncoder(nn.Module):
             if frame_mask is not None:
                 key_mask = key_mask & frame_mask.gather(1, positions)
         biases = self._attention_biases(positions, key_mask, features)
-        hidden_states = features if self.config.layer_norm_first else self.layer_norm(features)
-        hidden_states = self.dropout(hidden_states)
+        hidden_states = self.dropout(features if self.layer_norm is None else self.layer_norm(features))
         for layer, bias in zip(self.layers, biases, strict=False):
             hidden_states = layer(hidden_states, bias, **kwargs)
-        if self.config.layer_norm_first:
-            hidden_states = self.layer_norm(hidden_states)
         return hidden_states, biases[len(self.layers) :]
 
     def _attention_biases(

@@ -9,7 +9,7 @@ from torch import nn
 
 from hf_ssl import Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
 from hf_ssl.conversion import convert_checkpoint
-from hf_ssl.conversion.data2vec2 import audio_weight_name, decoder_weight_name
+from hf_ssl.conversion.data2vec2_weights import audio_weight_name, decoder_weight_name
 from hf_ssl.training.monitoring import feature_std
 
 PREFIX = "modality_encoders.AUDIO"

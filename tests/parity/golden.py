@@ -24,6 +24,8 @@ class GoldenCase:
         """Family and modality (or the fine-tuned model's name), by which tests are chosen."""
         if "family" not in self.meta:
             return "functions", ""
+        if any("modality_encoders.AUDIO" in name for name in self.meta.get("state_dict_keys", ())):
+            return self.meta["family"], f"{self.meta['model_name']} of data2vec2"
         return self.meta["family"], self.meta.get("modality") or self.meta.get("model_name") or ""
 
     def load(self) -> dict[str, torch.Tensor]:

@@ -9,11 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from parity import check_data2vec2_audio, check_functions
+from parity import check_data2vec2_audio, check_finetuned_ctc, check_functions
 from parity.golden import GoldenCase, find_cases
 
 CHECKS: dict[tuple[str, str], Callable[[GoldenCase, Path], None]] = {
     ("data2vec2", "AUDIO"): check_data2vec2_audio.check,
+    ("finetuned", "wav2vec_ctc of data2vec2"): check_finetuned_ctc.check,
     ("functions", ""): check_functions.check,
 }
 # Families whose models have not landed yet. It shrinks to nothing; a family that is in neither list is a failure.

@@ -1,0 +1,221 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Names of the weights of fairseq's data2vec 2.0 for speech <-> ours."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+import torch
+
+from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
+from .problems import Problems
+
+_PLACEHOLDERS = {r"\{layer\}": r"(?P<layer>0|[1-9][0-9]{0,5})", r"\{kind\}": "(?P<kind>weight|bias)"}
+
+
+class NameRule(NamedTuple):
+    """A name there and here, with the placeholders `{layer}` (a number) and `{kind}` (`weight` or `bias`).
+
+    The original's number is `first + step * number`.
+    """
+
+    original: str
+    ours: str
+    first: int = 0
+    step: int = 1
+
+    def to_ours(self, name: str) -> str | None:
+        found = _match(self.original, name)
+        if found is None or "layer" not in found:
+            return None if found is None else self.ours.format(**found)
+        number, remainder = divmod(int(found["layer"]) - self.first, self.step)
+        return None if number < 0 or remainder else self.ours.format(**found | {"layer": str(number)})
+
+    def to_original(self, name: str) -> str | None:
+        found = _match(self.ours, name)
+        if found is None or "layer" not in found:
+            return None if found is None else self.original.format(**found)
+        return self.original.format(**found | {"layer": str(self.first + self.step * int(found["layer"]))})
+
+
+def _match(template: str, name: str) -> dict[str, str] | None:
+    pattern = re.escape(template)
+    for placeholder, meaning in _PLACEHOLDERS.items():
+        pattern = pattern.replace(placeholder, meaning)
+    match = re.fullmatch(pattern, name)
+    return match.groupdict() if match else None
+
+
+_AUDIO = "modality_encoders.AUDIO"
+_CONV = f"{_AUDIO}.local_encoder.conv_layers.{{layer}}"
+_POSITIONS = f"{_AUDIO}.relative_positional_encoder"
+_BLOCK_NAMES = {
+    "norm1": "attention_layer_norm",
+    "attn.qkv": "attention.qkv",
+    "attn.proj": "attention.out_proj",
+    "norm2": "mlp_layer_norm",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+}
+_ENCODER_RULES = [
+    NameRule(f"{_AUDIO}.alibi_scale", "context_encoder.attention_bias.scale"),
+    NameRule(f"{_CONV}.0.{{kind}}", "local_encoder.conv_layers.{layer}.conv.{kind}"),
+    NameRule(f"{_CONV}.2.1.{{kind}}", "local_encoder.conv_layers.{layer}.layer_norm.{kind}"),
+    NameRule(f"{_CONV}.2.{{kind}}", "local_encoder.conv_layers.{layer}.group_norm.{kind}"),
+    NameRule(f"{_AUDIO}.project_features.1.{{kind}}", "local_encoder.layer_norm.{kind}"),
+    NameRule(f"{_AUDIO}.project_features.2.{{kind}}", "local_encoder.projection.{kind}"),
+    NameRule(f"{_AUDIO}.context_encoder.norm.{{kind}}", "context_encoder.layer_norm.{kind}"),
+    NameRule("norm.{kind}", "trunk.layer_norm.{kind}"),
+    *(
+        NameRule(f"{blocks}.{{layer}}.{original}.{{kind}}", f"{layers}.{{layer}}.{ours}.{{kind}}")
+        for blocks, layers in (
+            (f"{_AUDIO}.context_encoder.blocks", "context_encoder.layers"),
+            ("blocks", "trunk.layers"),
+        )
+        for original, ours in _BLOCK_NAMES.items()
+    ),
+]
+# The convolutional positions are numbered from 1, behind a transposition; with a leading layer norm they are nested.
+_POSITION_RULES = [
+    NameRule(
+        f"{_POSITIONS}.{{layer}}.0.{{kind}}", "context_encoder.position_encoder.layers.{layer}.conv.{kind}", first=1
+    )
+]
+_NESTED_POSITION_RULES = [
+    NameRule(f"{_POSITIONS}.0.{{kind}}", "context_encoder.position_encoder.layer_norm.{kind}"),
+    NameRule(
+        f"{_POSITIONS}.1.{{layer}}.0.{{kind}}", "context_encoder.position_encoder.layers.{layer}.conv.{kind}", first=1
+    ),
+]
+_DECODER_RULES = [NameRule(f"{_AUDIO}.decoder.blocks.{{layer}}.0.{{kind}}", "decoder.layers.{layer}.conv.{kind}")]
+_ONE_PROJECTION_RULES = [NameRule(f"{_AUDIO}.decoder.proj.{{kind}}", "decoder.projections.0.{kind}")]
+# Several projections alternate with activations.
+_PROJECTION_RULES = [
+    NameRule(f"{_AUDIO}.decoder.proj.{{layer}}.{{kind}}", "decoder.projections.{layer}.{kind}", step=2)
+]
+_CTC_RULES = [NameRule("w2v_encoder.proj.{kind}", "lm_head.{kind}")]
+_CTC_STUDENT = "w2v_encoder.w2v_model."
+_OUR_STUDENT = "data2vec2_audio."
+
+
+def audio_weight_name(name: str) -> str | None:
+    """Our name, relative to the base model, of a student's or teacher's weight; `None` if it is not known."""
+    return _first(rule.to_ours(name) for rule in (*_ENCODER_RULES, *_POSITION_RULES, *_NESTED_POSITION_RULES))
+
+
+def decoder_weight_name(name: str) -> str | None:
+    """Our name of a weight of the audio decoder; `None` if it is not one."""
+    return _first(rule.to_ours(name) for rule in (*_DECODER_RULES, *_ONE_PROJECTION_RULES, *_PROJECTION_RULES))
+
+
+def ctc_weight_name(name: str) -> str | None:
+    """Our name of a weight of a fine-tuned model; `None` if it is not known."""
+    if not name.startswith(_CTC_STUDENT):
+        return _first(rule.to_ours(name) for rule in _CTC_RULES)
+    ours = audio_weight_name(name.removeprefix(_CTC_STUDENT))
+    return None if ours is None else _OUR_STUDENT + ours
+
+
+def _first(names: Iterable[str | None]) -> str | None:
+    return next((name for name in names if name is not None), None)
+
+
+# from the original
+
+
+def rename_pretraining(
+    student: Mapping[str, torch.Tensor], teacher: Mapping[str, torch.Tensor] | None, scope: str, problems: Problems
+) -> dict[str, torch.Tensor]:
+    """Weights of [`~hf_ssl.Data2Vec2AudioForPreTraining`]; names that are not known go to `problems`."""
+    weights: dict[str, torch.Tensor] = {}
+    for name, tensor in student.items():
+        ours = audio_weight_name(name)
+        _store(weights, name, f"{_OUR_STUDENT}{ours}" if ours else decoder_weight_name(name), tensor, problems)
+    for name, tensor in (teacher or {}).items():
+        ours = audio_weight_name(f"blocks.{name}" if scope == "trunk" else name)
+        _store(weights, f"_ema.{name}", f"teacher.{ours}" if ours else None, tensor, problems)
+    if teacher is not None and scope == "trunk":
+        # the original's teacher is the blocks alone; the norm behind them, if any, takes no part in the targets
+        for name in [name for name in weights if name.startswith(f"{_OUR_STUDENT}trunk.layer_norm.")]:
+            weights[f"teacher.{name.removeprefix(_OUR_STUDENT)}"] = weights[name].clone()
+    return weights
+
+
+def rename_ctc(model: Mapping[str, torch.Tensor], problems: Problems) -> dict[str, torch.Tensor]:
+    """Weights of [`~hf_ssl.Data2Vec2AudioForCTC`]; names that are not known go to `problems`."""
+    weights: dict[str, torch.Tensor] = {}
+    for name, tensor in model.items():
+        _store(weights, name, ctc_weight_name(name), tensor, problems)
+    return weights
+
+
+def _store(
+    weights: dict[str, torch.Tensor], name: str, ours: str | None, tensor: torch.Tensor, problems: Problems
+) -> None:
+    """Keeps the file's own memory where it can: only half precision and views are copied."""
+    if ours is None or ours in weights:
+        problems.unknown_weights.append(name)
+        return
+    if ours.endswith("attention_bias.scale") and tensor.dim() in (4, 5):
+        # (layers, 1, heads, 1, 1), and without the first dimension in the oldest checkpoints
+        tensor = tensor.reshape(-1 if tensor.dim() == 5 else 1, tensor.shape[-3])
+    is_view = tensor.untyped_storage().nbytes() != tensor.numel() * tensor.element_size() or not tensor.is_contiguous()
+    weights[ours] = tensor.detach().clone() if is_view else tensor.detach()
+    weights[ours] = weights[ours].float()
+
+
+# to the original
+
+
+def original_pretraining_weights(
+    weights: Mapping[str, torch.Tensor], config: Data2Vec2AudioConfig
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Student with decoder, and teacher, under the original's names."""
+    student, teacher = {}, {}
+    for name, tensor in weights.items():
+        if name == "teacher.num_updates":
+            continue
+        if name.startswith("decoder."):
+            student[_original_name(name, _decoder_rules(config))] = tensor
+        elif name.startswith(_OUR_STUDENT):
+            ours = name.removeprefix(_OUR_STUDENT)
+            student[_original_name(ours, _encoder_rules(config))] = _original_shape(ours, tensor)
+        elif not (config.teacher_scope == "trunk" and "trunk.layer_norm" in name):
+            ours = name.removeprefix("teacher.")
+            original = _original_name(ours, _encoder_rules(config))
+            original = original.removeprefix("blocks.") if config.teacher_scope == "trunk" else original
+            teacher[original] = _original_shape(ours, tensor)
+    return student, teacher
+
+
+def original_ctc_weights(weights: Mapping[str, torch.Tensor], config: Data2Vec2AudioConfig) -> dict[str, torch.Tensor]:
+    """A fine-tuned model's weights under the original's names."""
+    renamed = {}
+    for name, tensor in weights.items():
+        if name.startswith(_OUR_STUDENT):
+            ours = name.removeprefix(_OUR_STUDENT)
+            renamed[_CTC_STUDENT + _original_name(ours, _encoder_rules(config))] = _original_shape(ours, tensor)
+        else:
+            renamed[_original_name(name, _CTC_RULES)] = tensor
+    return renamed
+
+
+def _encoder_rules(config: Data2Vec2AudioConfig) -> list[NameRule]:
+    return _ENCODER_RULES + (_NESTED_POSITION_RULES if config.conv_pos_layer_norm_first else _POSITION_RULES)
+
+
+def _decoder_rules(config: Data2Vec2AudioConfig) -> list[NameRule]:
+    return _DECODER_RULES + (_ONE_PROJECTION_RULES if config.decoder_num_projections == 1 else _PROJECTION_RULES)
+
+
+def _original_name(ours: str, rules: list[NameRule]) -> str:
+    name = _first(rule.to_original(ours) for rule in rules)
+    if name is None:
+        raise ValueError(f"The weight {ours!r} has no counterpart in the original.")
+    return name
+
+
+def _original_shape(ours: str, tensor: torch.Tensor) -> torch.Tensor:
+    if ours.endswith("attention_bias.scale"):
+        return tensor.view(tensor.shape[0], 1, tensor.shape[1], 1, 1)
+    return tensor

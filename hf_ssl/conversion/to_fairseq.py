@@ -1,0 +1,288 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Our folders -> checkpoints of the fairseq toolkit."""
+
+import copy
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from transformers import PreTrainedModel, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
+from transformers.utils import logging
+
+from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
+from ..models.modeling_data2vec2_audio import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
+from .data2vec2_options import (
+    ctc_fields,
+    ctc_options,
+    different_behaviour,
+    pretraining_fields,
+    pretraining_options,
+    section,
+    unsupported_fields,
+)
+from .data2vec2_weights import original_ctc_weights, original_pretraining_weights
+from .fairseq_dictionary import FairseqDictionary, dictionary_of, write_dictionary
+from .problems import Problems, one_line
+from .record import RECORD_NAME, FairseqRecord, read_record
+
+logger = logging.get_logger(__name__)
+
+_COMMON = {"_name": None, "seed": 1, "fp16": False}
+
+
+def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Path:
+    """Writes a checkpoint that fairseq loads, out of a pre-training or CTC folder of data2vec 2.0 for speech.
+
+    Weights have the original's names, shapes and values. A folder that was converted from a checkpoint gives back its
+    weights bit for bit (in the data types they had there, as long as these hold the values) and its `cfg`; what has
+    been changed in the folder's configuration since is changed in `cfg`.
+
+    What differs from a checkpoint that the original toolkit writes:
+        - `task_state` has no dictionary object: there is nothing but tensors and plain data in the file. For a
+          fine-tuned model `dict.ltr.txt` is written beside it; have fairseq's `data` point to that folder.
+        - The optimizer's state, and entries of a converted file that are no plain data, are missing
+          (`last_optimizer_state: None`); the card of a converted folder names them.
+        - The ALiBi scale of the oldest checkpoints, with four dimensions, comes back with five.
+        - For a model that was trained here, `cfg` has the sections `common`, `model`, `task` and `criterion` only. Of
+          `model`, options that our configuration does not have are at the original's defaults; `image` and `text` are
+          left out of its `modalities`; and `conv_pos_width` is the kernel size times the depth.
+
+    Args:
+        folder: As written by `save_pretrained`, with its preprocessor and, for CTC, its tokenizer.
+        path: File to write, all at once or not at all; it must not exist.
+
+    Returns:
+        The file.
+
+    Raises:
+        FileNotFoundError: There is no such folder.
+        ValueError: `path` exists, or the folder is of another kind, is incomplete, or uses what the original does not
+            have.
+    """
+    folder, path = Path(folder), Path(path)
+    if path.exists():
+        raise ValueError(f"{os.fspath(path)!r} exists already; name a file that does not.")
+    architecture = _architecture(folder)
+    record, task = read_record(folder), _task(folder)
+    if architecture == "Data2Vec2AudioForPreTraining":
+        _check_origin(record, "data2vec_multi")
+        config, weights = _load(Data2Vec2AudioForPreTraining, folder)
+        state, dictionary = _pretraining_state(config, weights, record, task), None
+    elif architecture == "Data2Vec2AudioForCTC":
+        _check_origin(record, "wav2vec_ctc")
+        config, weights = _load(Data2Vec2AudioForCTC, folder)
+        state, dictionary = _ctc_state(config, weights, record, task), _dictionary(folder, config, record)
+    else:
+        raise ValueError(
+            f"{os.fspath(folder)!r} holds {architecture}. What the original has is data2vec 2.0 for speech: folders "
+            "of Data2Vec2AudioForPreTraining and Data2Vec2AudioForCTC."
+        )
+    _write(state, dictionary, path)
+    return path
+
+
+def _architecture(folder: Path) -> str:
+    config_file = folder / "config.json"
+    if not config_file.is_file():
+        raise FileNotFoundError(f"There is no config.json in {os.fspath(folder)!r}: expected a folder of a model.")
+    architectures = json.loads(config_file.read_text(encoding="utf-8")).get("architectures") or ["no model"]
+    return architectures[0]
+
+
+def _check_origin(record: FairseqRecord | None, name: str) -> None:
+    """A folder may have been fine-tuned in place: what it remembers of the pre-trained original is no use then."""
+    if record is not None and section(record.config, "model").get("_name", name) != name:
+        raise ValueError(
+            f"{RECORD_NAME} in the folder belongs to another kind of model, not to `{name}`. Delete it, and the "
+            "checkpoint is made of the folder's configuration alone."
+        )
+
+
+def _load(model_class: type[PreTrainedModel], folder: Path) -> tuple[Data2Vec2AudioConfig, dict[str, torch.Tensor]]:
+    """The folder's configuration and weights; an incomplete folder is an error instead of getting random weights."""
+    try:
+        loaded: Any = model_class.from_pretrained(folder, output_loading_info=True, local_files_only=True)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise ValueError(f"{os.fspath(folder)!r} cannot be loaded: {one_line(error)}") from None
+    model, info = loaded
+    missing, unexpected = sorted(info["missing_keys"]), sorted(info["unexpected_keys"])
+    if missing or unexpected:
+        raise ValueError(
+            f"{os.fspath(folder)!r} does not hold the model of its config.json. Weights that are missing: "
+            f"{missing or 'none'}; not known: {unexpected or 'none'}."
+        )
+    unsupported = unsupported_fields(model.config)
+    if unsupported:
+        raise ValueError(
+            f"The original has no option for what this model's configuration says: {'; '.join(unsupported)}."
+        )
+    for difference in different_behaviour(model.config):
+        logger.warning(f"The weights are the same, but results on padded batches will differ: {difference}.")
+    return model.config, model.state_dict()
+
+
+def _task(folder: Path) -> dict[str, Any]:
+    try:
+        feature_extractor = Wav2Vec2FeatureExtractor.from_pretrained(folder, local_files_only=True)
+    except OSError as error:
+        raise ValueError(f"There is no preprocessor in {os.fspath(folder)!r}: {one_line(error)}") from None
+    return {
+        "data": "",
+        "sample_rate": feature_extractor.sampling_rate,
+        "normalize": bool(feature_extractor.do_normalize),
+    }
+
+
+# the two kinds
+
+
+def _pretraining_state(
+    config: Data2Vec2AudioConfig,
+    weights: Mapping[str, torch.Tensor],
+    record: FairseqRecord | None,
+    task: dict[str, Any],
+) -> dict[str, Any]:
+    num_updates = int(weights["teacher.num_updates"])
+    student, teacher = _recorded_dtypes(*original_pretraining_weights(weights, config), record)
+    model: dict[str, Any] = dict(student)
+    if record is None or record.has_teacher or num_updates != record.num_updates:
+        model["_ema"] = teacher
+    cfg = _pretraining_configuration(config, task)
+    if record is not None:
+        problems = Problems()
+        fields = pretraining_fields(section(record.config, "model"), problems)
+        problems.raise_if_any(RECORD_NAME)
+        before = _pretraining_configuration(Data2Vec2AudioConfig(**fields or {}), _recorded_task(record))
+        cfg = _changed(record.config, before, cfg)
+    return _state(cfg, model, num_updates, record, "ModelCriterion")
+
+
+def _pretraining_configuration(config: Data2Vec2AudioConfig, task: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "_name": None,
+        "common": _COMMON,
+        "model": pretraining_options(config),
+        "task": {"_name": "audio_pretraining", "labels": None, **task},
+        "criterion": {"_name": "model"},
+    }
+
+
+def _ctc_state(
+    config: Data2Vec2AudioConfig,
+    weights: Mapping[str, torch.Tensor],
+    record: FairseqRecord | None,
+    task: dict[str, Any],
+) -> dict[str, Any]:
+    model, _ = _recorded_dtypes(original_ctc_weights(weights, config), {}, record)
+    cfg = _ctc_configuration(config, task)
+    if record is not None:
+        problems = Problems()
+        fields = ctc_fields(record.config, problems)
+        problems.raise_if_any(RECORD_NAME)
+        before = _ctc_configuration(Data2Vec2AudioConfig(**fields or {}), _recorded_task(record))
+        cfg = _changed(record.config, before, cfg)
+    return _state(cfg, model, 0 if record is None else record.num_updates, record, "CtcCriterion")
+
+
+def _ctc_configuration(config: Data2Vec2AudioConfig, task: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "_name": None,
+        "common": _COMMON,
+        "model": ctc_options(config, task),
+        "task": {"_name": "audio_finetuning", "labels": "ltr", **task},
+        "criterion": {"_name": "ctc", "zero_infinity": config.ctc_zero_infinity},
+    }
+
+
+def _dictionary(folder: Path, config: Data2Vec2AudioConfig, record: FairseqRecord | None) -> FairseqDictionary:
+    """Of the folder's tokenizer; with the counts of the original if the symbols are still the same."""
+    try:
+        tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"There is no tokenizer in {os.fspath(folder)!r}: {one_line(error)}") from None
+    dictionary = dictionary_of(tokenizer, config.vocab_size)
+    recorded = None if record is None else record.dictionary
+    return recorded if recorded is not None and recorded.symbols == dictionary.symbols else dictionary
+
+
+# what a folder remembers of its original
+
+
+def _recorded_task(record: FairseqRecord) -> dict[str, Any]:
+    task = section(record.config, "task")
+    return {"data": "", "sample_rate": task.get("sample_rate", 16_000), "normalize": task["normalize"]}
+
+
+def _changed(recorded: Mapping[str, Any], before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, Any]:
+    """The original's options, except those that our configuration had otherwise `before`, when it was converted."""
+    options = copy.deepcopy(dict(recorded))
+    for name, value in now.items():
+        if isinstance(value, Mapping) and isinstance(recorded.get(name), Mapping):
+            options[name] = _changed(recorded[name], before[name], value)
+        elif value != before.get(name):
+            options[name] = value
+    return options
+
+
+def _recorded_dtypes(
+    student: dict[str, torch.Tensor], teacher: dict[str, torch.Tensor], record: FairseqRecord | None
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Weights in the data types of the original if these hold all values, as they do unless it was trained further."""
+    kinds = {"float16": torch.float16, "bfloat16": torch.bfloat16}
+    dtypes = {} if record is None else {name: kinds[kind] for name, kind in record.dtypes.items()}
+    cast = {name: tensor.to(dtypes.get(name, tensor.dtype)) for name, tensor in student.items()}
+    cast_teacher = {name: tensor.to(dtypes.get(f"_ema.{name}", tensor.dtype)) for name, tensor in teacher.items()}
+    is_exact = all(
+        torch.equal(tensor.to(original.dtype), original)
+        for weights, originals in ((cast, student), (cast_teacher, teacher))
+        for tensor, original in zip(weights.values(), originals.values(), strict=True)
+    )
+    return (cast, cast_teacher) if is_exact else (student, teacher)
+
+
+def _state(
+    cfg: dict[str, Any], weights: dict[str, Any], num_updates: int, record: FairseqRecord | None, criterion: str
+) -> dict[str, Any]:
+    """The whole file. fairseq expects every one of these entries."""
+    entries: dict[str, Any] = {
+        "args": None,
+        "criterion": None,
+        "optimizer_history": [],
+        "task_state": {},
+        "extra_state": {"train_iterator": {"epoch": 1}},
+        "last_optimizer_state": None,
+    }
+    if record is not None:
+        entries = copy.deepcopy(record.other)
+    history = entries.get("optimizer_history") or [
+        {"criterion_name": criterion, "optimizer_name": "FairseqAdam", "lr_scheduler_state": {"best": None}}
+    ]
+    if record is None or num_updates != record.num_updates:
+        entries["optimizer_history"] = [*history[:-1], history[-1] | {"num_updates": num_updates}]
+    return {"cfg": cfg, "model": weights, **entries}
+
+
+def _write(state: dict[str, Any], dictionary: FairseqDictionary | None, path: Path) -> None:
+    """The checkpoint, and the dictionary beside it, where fairseq looks for it under this name."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if dictionary is not None:
+        _write_dictionary(dictionary, path.with_name(f"dict.{state['cfg']['task'].get('labels') or 'ltr'}.txt"))
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "xb") as stream:
+            torch.save(state, stream)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _write_dictionary(dictionary: FairseqDictionary, path: Path) -> None:
+    if path.exists():
+        raise ValueError(
+            f"{os.fspath(path)!r}, which has to lie beside the checkpoint, exists already; choose another folder."
+        )
+    write_dictionary(dictionary, path)

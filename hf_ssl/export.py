@@ -1,0 +1,67 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""An encoder alone, out of the folder of a pre-trained or fine-tuned model."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import torch
+from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining, PreTrainedModel
+
+
+def export_encoder(
+    model_name_or_path: str | os.PathLike,
+    out_dir: str | os.PathLike,
+    *,
+    weights: Literal["student", "teacher"] = "student",
+    dtype: torch.dtype | None = None,
+) -> Path:
+    """Writes the encoder without teacher, decoder and heads, with what prepares its input.
+
+    The student is what the papers fine-tune and what every Auto class takes from a pre-training folder. The teacher is
+    its average over the last updates. Stages that are outside the teacher's scope are the student's in both cases.
+
+    Args:
+        model_name_or_path: Folder, or name on the Hub, of any model of a family of this package.
+        out_dir: Folder to write; it must not hold a model yet.
+        weights: `"student"` or `"teacher"`.
+        dtype: Of the written weights; as saved if absent.
+
+    Returns:
+        The folder, which `AutoModel.from_pretrained` opens.
+
+    Raises:
+        ValueError: The model has no teacher, or `weights` is neither of the two.
+        FileExistsError: There is a model in `out_dir`.
+    """
+    if weights not in ("student", "teacher"):
+        raise ValueError(f"Expected the weights of the 'student' or the 'teacher', got {weights!r}.")
+    out_dir = Path(out_dir)
+    if (out_dir / "config.json").exists():
+        raise FileExistsError(f"{out_dir} holds a model already: choose another folder, or remove it.")
+    if weights == "teacher":
+        encoder = _load_teacher(model_name_or_path, dtype)
+    else:
+        encoder = AutoModel.from_pretrained(model_name_or_path, dtype=dtype or "auto")
+    encoder.save_pretrained(out_dir)
+    AutoFeatureExtractor.from_pretrained(model_name_or_path).save_pretrained(out_dir)
+    return out_dir
+
+
+def _load_teacher(model_name_or_path: str | os.PathLike, dtype: torch.dtype | None) -> PreTrainedModel:
+    """The student's encoder with the teacher's weights, cast to its type, where the teacher has them."""
+    config = AutoConfig.from_pretrained(model_name_or_path)
+    if type(config) not in AutoModelForPreTraining._model_mapping:
+        raise ValueError(f"{model_name_or_path} is a model of type {config.model_type!r}, which has no teacher.")
+    model, report = AutoModelForPreTraining.from_pretrained(
+        model_name_or_path, config=config, dtype=dtype or "auto", output_loading_info=True
+    )
+    if any(name.startswith("teacher.") for name in report["missing_keys"]):
+        raise ValueError(
+            f"{model_name_or_path} has no teacher: it is no pre-training folder, or was converted from a checkpoint "
+            "without one. Export the student."
+        )
+    encoder, teacher = model.base_model, model.teacher.state_dict()
+    del teacher["num_updates"]
+    encoder.load_state_dict(encoder.state_dict() | teacher)  # copies, and so casts
+    return encoder

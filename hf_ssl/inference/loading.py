@@ -1,0 +1,123 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Opening models for inference, and refusing those that would give nonsense instead of results."""
+
+from typing import Any, NamedTuple
+
+import torch
+from transformers import (
+    AutoFeatureExtractor,
+    AutoModel,
+    AutoModelForCTC,
+    AutoTokenizer,
+    PreTrainedModel,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+)
+
+from .windows import FrameGeometry
+
+_NUM_PROBE_FRAMES = 4
+
+
+class LoadedModel(NamedTuple):
+    """A model in evaluation mode with what it needs to read waveforms.
+
+    Attributes:
+        model (`PreTrainedModel`): On its device.
+        feature_extractor (`Wav2Vec2FeatureExtractor`): Sampling rate, and whether waveforms are normalised.
+        geometry (`FrameGeometry`): Its frames.
+    """
+
+    model: PreTrainedModel
+    feature_extractor: Wav2Vec2FeatureExtractor
+    geometry: FrameGeometry
+
+
+def load_encoder(name_or_path: str, *, device: str | None = None, dtype: str = "float32") -> LoadedModel:
+    """Opens the encoder of a folder or a model on the Hub, whatever head it was saved with.
+
+    Args:
+        name_or_path (`str`): Folder, or name on the Hub.
+        device (`str`, *optional*): Such as `"cuda:0"`; a GPU if there is one.
+        dtype (`str`): `"float32"`, `"bfloat16"` or `"float16"`.
+
+    Raises:
+        ValueError: It cannot be opened, lacks weights, or does not read waveforms.
+    """
+    return _load(AutoModel, name_or_path, device, dtype)
+
+
+def load_ctc_model(
+    name_or_path: str, *, device: str | None = None, dtype: str = "float32"
+) -> tuple[LoadedModel, Wav2Vec2CTCTokenizer]:
+    """Opens a speech recogniser and its tokenizer. See [`load_encoder`].
+
+    Raises:
+        ValueError: It cannot be opened, has no trained CTC head or no tokenizer, or the two do not fit.
+    """
+    loaded = _load(AutoModelForCTC, name_or_path, device, dtype)
+    tokenizer = _open(AutoTokenizer, name_or_path, "tokenizer")
+    if not isinstance(tokenizer, Wav2Vec2CTCTokenizer):
+        raise ValueError(f"expected a Wav2Vec2CTCTokenizer in {name_or_path}, got a {type(tokenizer).__name__}")
+    config = loaded.model.config
+    if tokenizer.pad_token_id != config.pad_token_id or config.vocab_size > len(tokenizer):
+        raise ValueError(
+            f"the tokenizer of {name_or_path} does not belong to the model: {len(tokenizer)} tokens, blank (<pad>) "
+            f"{tokenizer.pad_token_id}; the model has {config.vocab_size} and {config.pad_token_id}"
+        )
+    return loaded, tokenizer
+
+
+def _load(auto_class: Any, name_or_path: str, device: str | None, dtype: str) -> LoadedModel:
+    model, info = _open(auto_class, name_or_path, "model", dtype=_DTYPES[dtype], output_loading_info=True)
+    # What replaces masked frames in training is not among the weights of many models, and not used here.
+    missing = sorted(key for key in info["missing_keys"] if not key.endswith("masked_spec_embed"))
+    if missing:
+        raise ValueError(
+            f"{name_or_path} has no weights for {missing[:3]}{' and others' if missing[3:] else ''} of "
+            f"{type(model).__name__}, which would be random. A pre-trained model must be fine-tuned before it can "
+            "recognise speech: training_scripts/finetune_ctc.py"
+        )
+    feature_extractor = _open(AutoFeatureExtractor, name_or_path, "feature extractor")
+    if not isinstance(feature_extractor, Wav2Vec2FeatureExtractor):
+        kind = type(feature_extractor).__name__
+        raise ValueError(f"expected a Wav2Vec2FeatureExtractor (waveforms) in {name_or_path}, got a {kind}")
+    geometry = FrameGeometry.of(model.config)
+    return LoadedModel(_to_device(model, device), feature_extractor, geometry)
+
+
+def _open(auto_class: Any, name_or_path: str, what: str, **options) -> Any:
+    try:
+        return auto_class.from_pretrained(name_or_path, **options)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise ValueError(f"cannot open the {what} of {name_or_path!r}: {reason}") from error
+
+
+def _to_device(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
+    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        model.to(device=torch.device(device))  # type: ignore[call-arg]
+        return model.eval()
+    except (RuntimeError, AssertionError) as error:
+        raise ValueError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
+
+
+def probe_frames(loaded: LoadedModel) -> torch.Tensor:
+    """Noise of a few frames, `(1, num_samples)`, to see a model's shapes and dtype before any file is read."""
+    generator = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, loaded.geometry.num_samples(_NUM_PROBE_FRAMES), generator=generator)
+    return noise.to(loaded.model.device, loaded.model.dtype)
+
+
+def check_frames(output: torch.Tensor, model: PreTrainedModel) -> None:
+    """Raises `ValueError` if the output of `probe_frames`, `(1, num_frames, ...)`, has another number of frames."""
+    if output.shape[1] != _NUM_PROBE_FRAMES:
+        raise ValueError(
+            f"{type(model).__name__} changes the frame rate behind its waveform encoder ({output.shape[1]} frames "
+            f"where {_NUM_PROBE_FRAMES} were expected), which windows cannot follow"
+        )
+
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+DTYPE_NAMES = tuple(_DTYPES)

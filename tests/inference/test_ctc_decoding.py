@@ -1,0 +1,85 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Tests of greedy decoding, and of why transformers' `skip_special_tokens` is no way to it."""
+
+import pytest
+import torch
+from inference_helpers import VOCABULARY, logits_of, make_tokenizer
+
+from hf_ssl.inference import GreedyDecoder, Word, ctc_decoding
+
+HELLO = ["h", "h", "e", "l", "<pad>", "l", "o"]
+TOKENIZER = make_tokenizer()
+
+
+def decode(*pieces: list[str]):
+    decoder = GreedyDecoder(TOKENIZER)
+    for piece in pieces:
+        decoder.add(logits_of(piece))
+    return decoder.finish()
+
+
+def test_doubled_letters_stay():
+    assert decode(HELLO).text == "hello"
+    token_ids = [[VOCABULARY[token] for token in HELLO]]
+    assert TOKENIZER.batch_decode(token_ids) == ["hello"]
+    # Blanks are dropped before repeats are merged. If this becomes "hello", GreedyDecoder's docstring is out of date.
+    assert TOKENIZER.batch_decode(token_ids, skip_special_tokens=True) == ["helo"]
+
+
+def test_special_tokens_are_no_text_and_part_repeats():
+    decoding = decode(["<s>", "h", "e", "l", "<unk>", "l", "o", "</s>"])
+    assert decoding.text == "hello"
+    assert decoding.words == [Word("hello", 1, 7)]
+
+
+def test_words_and_their_frames():
+    decoding = decode(["<pad>", "|", "h", "h", "i", "<pad>", "|", "|", "<pad>", "y", "o", "|", "<pad>"])
+    assert decoding.text == "hi yo"
+    assert decoding.words == [Word("hi", 2, 5), Word("yo", 9, 11)]
+
+
+def test_pieces_are_one_recording():
+    tokens = [*HELLO, "|", *HELLO]
+    whole = decode(tokens)
+    assert whole.text == "hello hello"
+    for cut in range(len(tokens)):
+        assert decode(tokens[:cut], tokens[cut:]) == whole
+
+
+@pytest.mark.parametrize("max_frames", [1, 8, 20])
+def test_long_recordings_are_decoded_word_by_word(monkeypatch, max_frames):
+    tokens = ["|", *HELLO, "<pad>", "|", *HELLO, "|", "|", "<pad>", "|", *HELLO]
+    whole = decode(tokens)
+    assert whole.text == "hello hello hello"
+    monkeypatch.setattr(ctc_decoding, "_MAX_FRAMES", max_frames)
+    for length in (1, 2, 5):
+        assert decode(*(tokens[first : first + length] for first in range(0, len(tokens), length))) == whole
+
+
+def test_tokenizer_that_lowers():
+    tokenizer = make_tokenizer()
+    tokenizer.encoder = {token.upper() if len(token) == 1 else token: number for token, number in VOCABULARY.items()}
+    tokenizer.decoder = {number: token for token, number in tokenizer.encoder.items()}
+    tokenizer.do_lower_case = True
+    decoder = GreedyDecoder(tokenizer)
+    decoder.add(logits_of(HELLO))
+    assert decoder.finish() == ("hello", [Word("hello", 0, 7)])
+
+
+def test_decoder_begins_anew():
+    decoder = GreedyDecoder(TOKENIZER)
+    for _ in range(2):
+        decoder.add(logits_of(["a"]))
+        assert decoder.finish().text == "a"
+
+
+def test_nothing_recognised():
+    assert decode(["<pad>"] * 5) == ("", [])
+    assert decode() == ("", [])
+    assert decode(["|", "<pad>", "|"]) == ("", [])
+
+
+def test_half_precision():
+    decoder = GreedyDecoder(TOKENIZER)
+    decoder.add(logits_of(HELLO).to(torch.bfloat16))
+    assert decoder.finish().text == "hello"

@@ -1,0 +1,57 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""A fine-tuned recogniser, the public way: convert, `from_pretrained`, forward, log-probabilities."""
+
+from pathlib import Path
+
+import torch
+from parity.golden import GoldenCase
+from transformers import AutoModelForCTC, PreTrainedModel
+
+import hf_ssl  # noqa: F401  (registers the classes)
+from hf_ssl.conversion import convert_checkpoint
+
+
+def check(case: GoldenCase, folder: Path) -> None:
+    case.load()
+    symbols = [
+        f"symbol{index}" for index in range(case.meta["vocab"] - 5)
+    ]  # beside four special ones and the boundary
+    dictionary = folder.with_name("dict.ltr.txt")
+    dictionary.write_text("".join(f"{symbol} 1\n" for symbol in ("|", *symbols)))
+    convert_checkpoint(case.folder / "checkpoint.pt", folder, dictionary=dictionary)
+    model = AutoModelForCTC.from_pretrained(folder)
+    _check_padded(case, model)
+    with torch.no_grad():
+        logits = model(case.use("input.source_nopad")).logits
+    case.compare("encoder_out_nopad", logits.transpose(0, 1))
+    _check_masks(case, model)
+    case.assert_all_compared()
+
+
+def _check_padded(case: GoldenCase, model: PreTrainedModel) -> None:
+    attention_mask = (~case.use("input.padding_mask")).long()
+    with torch.no_grad():
+        logits = model(case.use("input.source"), attention_mask=attention_mask).logits
+    case.compare("encoder_out", logits.transpose(0, 1))
+    frames = model._get_feature_vector_attention_mask(logits.shape[1], attention_mask)
+    case.compare("padding_mask", ~frames)
+    # the original forces the blank on padded frames; our loss and our tokenizers never look at them
+    forced = torch.full_like(logits, -torch.inf)
+    forced[..., model.config.pad_token_id] = 0
+    log_probs = torch.where(frames.unsqueeze(-1), logits, forced).log_softmax(-1)
+    expected = case.tensors["log_probs"].transpose(0, 1)
+    assert torch.equal(log_probs[~frames], expected[~frames])
+    case.use("log_probs")
+    error = (log_probs - expected)[frames].abs().max().item()
+    assert error <= 1e-4 * expected[frames].square().mean().sqrt().item() + 1e-5, f"log_probs: {error:.3g}"
+
+
+def _check_masks(case: GoldenCase, model: PreTrainedModel) -> None:
+    """The masks of fine-tuning are random and not stored; their settings must have arrived."""
+    options, config = case.meta["cfg_model_top_level"], model.config
+    assert config.apply_spec_augment == options["apply_mask"]
+    assert (config.mask_time_prob, config.mask_time_length) == (options["mask_prob"], options["mask_length"])
+    assert config.mask_feature_prob == options["mask_channel_prob"]
+    assert config.mask_feature_length == options["mask_channel_length"]
+    assert config.final_dropout == options["final_dropout"]
+    assert config.local_grad_scale == options["feature_grad_mult"]
