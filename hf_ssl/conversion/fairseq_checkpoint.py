@@ -30,10 +30,23 @@ class ArgumentsStandIn:
             raise ValueError("the pickled arguments (argparse.Namespace) have no state of named fields")
 
 
+class NumpyNumberStandIn:
+    """Stands in for a number of numpy, as meters of training may hold, and for its type. Its value is not read."""
+
+    def __init__(self, *parts: Any) -> None:
+        """Takes what numpy would be given, and keeps nothing."""
+
+    def __setstate__(self, state: Any) -> None:
+        """The same."""
+
+
 # The only classes, beside torch's own list of tensors and containers, that a checkpoint may name.
 STAND_INS: list[Callable[..., Any] | tuple[Callable[..., Any], str]] = [
     (ArgumentsStandIn, "argparse.Namespace"),
     (FairseqDictionary, "fairseq.data.dictionary.Dictionary"),
+    (NumpyNumberStandIn, "numpy.core.multiarray.scalar"),
+    (NumpyNumberStandIn, "numpy._core.multiarray.scalar"),  # its name from numpy 2 on
+    (NumpyNumberStandIn, "numpy.dtype"),
 ]
 
 
@@ -61,8 +74,8 @@ class FairseqCheckpoint(NamedTuple):
 
 def load_fairseq_checkpoint(path: str | os.PathLike) -> FairseqCheckpoint:
     """Reads a checkpoint with torch's weights-only unpickler: tensors, containers, numbers, strings, and inert
-    stand-ins for two classes; anything else in the file is an error, and nothing is executed. Zip files are mapped
-    into memory, so that a file of several GB is not held twice.
+    stand-ins for three kinds of objects; anything else in the file is an error, and nothing is executed. Zip files
+    are mapped into memory, so that a file of several GB is not held twice.
 
     Raises:
         FileNotFoundError: There is no such file.

@@ -153,7 +153,6 @@ GADGETS: dict[str, Callable[[Path], Any]] = {
     "a class of torch": lambda canary: torch.nn.Linear(1, 1),
     "a class of ours": lambda canary: Stateful(),
     "numpy array": lambda canary: np.zeros(3),  # numpy's _reconstruct
-    "numpy number": lambda canary: np.float64(1.0),
     "path": lambda canary: canary,
     "import": lambda canary: Call(builtins.__import__, "os"),
     "importlib": lambda canary: Call(importlib.import_module, "os"),

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from conversion.original import LAYOUTS, SYMBOLS, Original, OriginalCTC, make_finetuning_options, make_options
@@ -125,12 +126,13 @@ def test_a_dictionary_in_the_checkpoint_comes_back_as_a_file(tmp_path: Path) -> 
 def test_what_is_no_plain_data_is_named_and_left_out(tmp_path: Path) -> None:
     original = Original()
     state = original.state()
-    state["extra_state"]["metrics"] = {"train": [(0, "loss", 1.5)]}
+    state["extra_state"]["metrics"] = {"train": [(0, "loss", 1.5)], "best": np.float64(1.5)}
     state["last_optimizer_state"] = {"state": {0: {"exp_avg": torch.zeros(3)}}}
     torch.save(state, tmp_path / "checkpoint.pt")
     folder = convert_checkpoint(tmp_path / "checkpoint.pt", tmp_path / "folder")
     assert "'last_optimizer_state'" in (folder / "README.md").read_text()
     assert "'extra_state.metrics.train[0]'" in (folder / "README.md").read_text()
+    assert "'extra_state.metrics.best'" in (folder / "README.md").read_text()
     back = load(convert_to_fairseq(folder, tmp_path / "back.pt"))
     assert back["last_optimizer_state"] is None
     assert back["extra_state"] == {"epoch": 3, "val_loss": 0.5, "metrics": {"train": []}}
