@@ -17,7 +17,18 @@ from transformers import (
     Wav2Vec2FeatureExtractor,
 )
 
+from .models.configuration_best_rq import BestRqConfig
 from .models.configuration_data2vec2 import Data2Vec2AudioConfig
+from .models.feature_extraction_best_rq import BestRqFeatureExtractor
+from .models.modeling_best_rq import (
+    BestRqForAudioFrameClassification,
+    BestRqForCTC,
+    BestRqForPreTraining,
+    BestRqForSequenceClassification,
+    BestRqForXVector,
+    BestRqModel,
+    BestRqPreTrainedModel,
+)
 from .models.modeling_data2vec2_audio import (
     Data2Vec2AudioForAudioFrameClassification,
     Data2Vec2AudioForCTC,
@@ -31,6 +42,15 @@ from .models.modeling_data2vec2_audio import (
 __version__ = "0.1.0.dev0"
 
 __all__ = [
+    "BestRqConfig",
+    "BestRqFeatureExtractor",
+    "BestRqForAudioFrameClassification",
+    "BestRqForCTC",
+    "BestRqForPreTraining",
+    "BestRqForSequenceClassification",
+    "BestRqForXVector",
+    "BestRqModel",
+    "BestRqPreTrainedModel",
     "Data2Vec2AudioConfig",
     "Data2Vec2AudioForAudioFrameClassification",
     "Data2Vec2AudioForCTC",
@@ -58,3 +78,21 @@ AutoModelForAudioClassification.register(Data2Vec2AudioConfig, Data2Vec2AudioFor
 AutoModelForAudioFrameClassification.register(Data2Vec2AudioConfig, Data2Vec2AudioForAudioFrameClassification)
 AutoModelForAudioXVector.register(Data2Vec2AudioConfig, Data2Vec2AudioForXVector)
 AutoFeatureExtractor.register(Data2Vec2AudioConfig, Wav2Vec2FeatureExtractor)
+
+BestRqConfig.register_for_auto_class()
+BestRqFeatureExtractor.register_for_auto_class()
+BestRqModel.register_for_auto_class("AutoModel")
+BestRqForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+BestRqForCTC.register_for_auto_class("AutoModelForCTC")
+BestRqForSequenceClassification.register_for_auto_class("AutoModelForAudioClassification")
+BestRqForAudioFrameClassification.register_for_auto_class("AutoModelForAudioFrameClassification")
+BestRqForXVector.register_for_auto_class("AutoModelForAudioXVector")
+
+AutoConfig.register("best-rq", BestRqConfig)
+AutoModel.register(BestRqConfig, BestRqModel)
+AutoModelForPreTraining.register(BestRqConfig, BestRqForPreTraining)
+AutoModelForCTC.register(BestRqConfig, BestRqForCTC)
+AutoModelForAudioClassification.register(BestRqConfig, BestRqForSequenceClassification)
+AutoModelForAudioFrameClassification.register(BestRqConfig, BestRqForAudioFrameClassification)
+AutoModelForAudioXVector.register(BestRqConfig, BestRqForXVector)
+AutoFeatureExtractor.register(BestRqConfig, BestRqFeatureExtractor)

@@ -78,12 +78,19 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
         "convert",
         help="turn an original checkpoint into a folder that from_pretrained loads, or back",
         description="Converts a fairseq checkpoint of data2vec 2.0 for speech, pre-trained (student and teacher) or "
-        "fine-tuned (CTC); with --to fairseq, such a folder to a checkpoint. Nothing in a checkpoint is executed.",
+        "fine-tuned (CTC), or SpeechBrain's checkpoint folder of BEST-RQ; with --to, such a folder of ours to a "
+        "checkpoint. Nothing in a checkpoint is executed.",
     )
-    convert.add_argument("source", metavar="CHECKPOINT", help="the original's .pt file; with --to fairseq, a folder")
-    convert.add_argument("target", metavar="OUT_DIR", help="folder to write; with --to fairseq, a new .pt file")
     convert.add_argument(
-        "--to", choices=("transformers", "fairseq"), default="transformers", help="default: %(default)s"
+        "source", metavar="CHECKPOINT", help="the original's .pt file or CKPT+... folder; with --to, our folder"
+    )
+    convert.add_argument(
+        "target",
+        metavar="OUT_DIR",
+        help="folder to write; with --to fairseq, a new .pt file; speechbrain, a new folder",
+    )
+    convert.add_argument(
+        "--to", choices=("transformers", "fairseq", "speechbrain"), default="transformers", help="default: %(default)s"
     )
     convert.add_argument(
         "--dictionary",
@@ -97,12 +104,13 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
 
 
 def _run_convert(arguments: argparse.Namespace) -> None:
-    from .conversion import convert_checkpoint, convert_to_fairseq
+    from .conversion import convert_checkpoint, convert_to_fairseq, convert_to_speechbrain
 
-    if arguments.to == "fairseq":
+    if arguments.to != "transformers":
         if arguments.dictionary:
-            raise ValueError("--dictionary has no use with --to fairseq: the folder has a tokenizer.")
-        print(f"Wrote {convert_to_fairseq(arguments.source, arguments.target)}.")
+            raise ValueError(f"--dictionary has no use with --to {arguments.to}: the folder has a tokenizer.")
+        convert_back = convert_to_fairseq if arguments.to == "fairseq" else convert_to_speechbrain
+        print(f"Wrote {convert_back(arguments.source, arguments.target)}.")
         return
     folder = convert_checkpoint(
         arguments.source, arguments.target, dictionary=arguments.dictionary, license=arguments.license

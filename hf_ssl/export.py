@@ -8,6 +8,8 @@ from typing import Literal
 import torch
 from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining, PreTrainedModel
 
+from .models.modeling_data2vec2 import Data2Vec2PreTrainingObjective
+
 
 def export_encoder(
     model_name_or_path: str | os.PathLike,
@@ -56,6 +58,9 @@ def _load_teacher(model_name_or_path: str | os.PathLike, dtype: torch.dtype | No
     model, report = AutoModelForPreTraining.from_pretrained(
         model_name_or_path, config=config, dtype=dtype or "auto", output_loading_info=True
     )
+    has_teacher = isinstance(model, Data2Vec2PreTrainingObjective)
+    if not has_teacher:
+        raise ValueError(f"{model_name_or_path} is a model of type {config.model_type!r}, which has no teacher.")
     if any(name.startswith("teacher.") for name in report["missing_keys"]):
         raise ValueError(
             f"{model_name_or_path} has no teacher: it is no pre-training folder, or was converted from a checkpoint "

@@ -12,14 +12,16 @@ import torch
 from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
+    SequenceFeatureExtractor,
     Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
     Wav2Vec2Processor,
 )
 
 import hf_ssl
+from hf_ssl.models.configuration_best_rq import BEST_RQ_AUTO_MAP
 from hf_ssl.models.configuration_data2vec2 import AUDIO_AUTO_MAP
-from hf_ssl.training.model_sizes import data2vec2_audio_config
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
 
 
 class Family(NamedTuple):
@@ -30,7 +32,8 @@ class Family(NamedTuple):
         make_config: Gives a tiny configuration without dropout.
         classes: The family's classes by the Auto class that opens a folder as one of them.
         auto_map: What its configuration writes for `trust_remote_code`.
-        make_inputs: From batch size and length (samples, pixels or tokens) to a model's inputs.
+        make_inputs: From batch size and length (samples, mel frames, pixels or tokens) to a model's inputs.
+        has_teacher: Whether the pre-training class has an EMA teacher.
         lengths: Two lengths that inputs may have.
         save_processors: Writes what users load beside the model.
         processors: The Auto classes that open what it wrote.
@@ -41,6 +44,7 @@ class Family(NamedTuple):
     classes: dict[str, type[PreTrainedModel]]
     auto_map: dict[str, str]
     make_inputs: Callable[[int, int], dict[str, torch.Tensor]]
+    has_teacher: bool
     lengths: tuple[int, int]
     save_processors: Callable[[Path], None]
     processors: tuple[str, ...]
@@ -56,11 +60,29 @@ def make_audio_inputs(batch_size: int, num_samples: int) -> dict[str, torch.Tens
     return {"input_values": input_values, "attention_mask": attention_mask}
 
 
+def make_mel_inputs(batch_size: int, num_mel_frames: int) -> dict[str, torch.Tensor]:
+    """Noise, the last utterance a quarter shorter than the others."""
+    generator = torch.Generator().manual_seed(0)
+    attention_mask = torch.ones(batch_size, num_mel_frames, dtype=torch.long)
+    if batch_size > 1:
+        attention_mask[-1, num_mel_frames * 3 // 4 :] = 0
+    input_features = torch.randn(batch_size, num_mel_frames, 80, generator=generator) * attention_mask.unsqueeze(-1)
+    return {"input_features": input_features, "attention_mask": attention_mask}
+
+
 def save_audio_processors(folder: Path) -> None:
+    _save_processors(Wav2Vec2FeatureExtractor(return_attention_mask=True), folder)
+
+
+def save_mel_processors(folder: Path) -> None:
+    _save_processors(hf_ssl.BestRqFeatureExtractor(), folder)
+
+
+def _save_processors(feature_extractor: SequenceFeatureExtractor, folder: Path) -> None:
     vocabulary = {"<pad>": 0, "<unk>": 1, "|": 2, "a": 3, "b": 4}
     (folder / "vocab.json").write_text(str(vocabulary).replace("'", '"'))
     tokenizer = Wav2Vec2CTCTokenizer(str(folder / "vocab.json"))
-    Wav2Vec2Processor(Wav2Vec2FeatureExtractor(return_attention_mask=True), tokenizer).save_pretrained(folder)
+    Wav2Vec2Processor(feature_extractor, tokenizer).save_pretrained(folder)
 
 
 FAMILIES = [
@@ -88,11 +110,41 @@ FAMILIES = [
         },
         auto_map=AUDIO_AUTO_MAP,
         make_inputs=make_audio_inputs,
+        has_teacher=True,
         lengths=(4000, 7001),
         save_processors=save_audio_processors,
         processors=("AutoFeatureExtractor", "AutoTokenizer", "AutoProcessor"),
     ),
+    Family(
+        name="best-rq",
+        make_config=lambda: best_rq_config(
+            "tiny",
+            vocab_size=5,
+            hidden_dropout=0.0,
+            attention_dropout=0.0,
+            activation_dropout=0.0,
+            subsampling_dropout=0.0,
+            num_labels=3,
+        ),
+        classes={
+            "AutoModel": hf_ssl.BestRqModel,
+            "AutoModelForPreTraining": hf_ssl.BestRqForPreTraining,
+            "AutoModelForCTC": hf_ssl.BestRqForCTC,
+            "AutoModelForAudioClassification": hf_ssl.BestRqForSequenceClassification,
+            "AutoModelForAudioFrameClassification": hf_ssl.BestRqForAudioFrameClassification,
+            "AutoModelForAudioXVector": hf_ssl.BestRqForXVector,
+        },
+        auto_map=BEST_RQ_AUTO_MAP,
+        make_inputs=make_mel_inputs,
+        has_teacher=False,
+        lengths=(100, 175),
+        save_processors=save_mel_processors,
+        processors=("AutoFeatureExtractor", "AutoTokenizer", "AutoProcessor"),
+    ),
 ]
+
+WITH_TEACHER = [family for family in FAMILIES if family.has_teacher]
+WITH_TEACHER_NAMES = [family.name for family in WITH_TEACHER]
 
 FAMILY_NAMES = [family.name for family in FAMILIES]
 EVERY_CLASS = [(family, auto_class) for family in FAMILIES for auto_class in family.classes]
@@ -105,10 +157,14 @@ def make_model(family: Family, auto_class: str) -> PreTrainedModel:
     return family.classes[auto_class](family.make_config()).eval()
 
 
+# In this order: scores of codes are for masked frames, which are random, while the codes are not.
+MAIN_OUTPUTS = ("last_hidden_state", "codes", "logits", "targets")
+
+
 def main_output(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """The tensor that a class is there for."""
     output = model(**inputs)
-    for name in ("last_hidden_state", "logits", "targets"):
+    for name in MAIN_OUTPUTS:
         if name in output:
             return output[name]
     raise AssertionError(f"{type(model).__name__} gives none of the known outputs but {list(output)}")

@@ -7,15 +7,25 @@ from pathlib import Path
 from transformers import Wav2Vec2Processor
 from transformers.utils import logging
 
+from .best_rq import convert_best_rq, convert_to_speechbrain, load_speechbrain_checkpoint
+from .best_rq_card import make_best_rq_card
 from .card import CardFacts, make_card
 from .data2vec2_audio import Conversion, convert_data2vec2_audio_ctc, convert_data2vec2_audio_pretraining
 from .data2vec2_options import section
-from .fairseq_checkpoint import FairseqCheckpoint, UnsafeCheckpointError, load_fairseq_checkpoint
+from .fairseq_checkpoint import FairseqCheckpoint, load_fairseq_checkpoint
 from .fairseq_dictionary import read_dictionary
 from .record import file_sha256, make_record, write_record
+from .safe_loading import UnsafeCheckpointError
 from .to_fairseq import convert_to_fairseq
 
-__all__ = ["UnsafeCheckpointError", "convert_checkpoint", "convert_to_fairseq", "load_fairseq_checkpoint"]
+__all__ = [
+    "UnsafeCheckpointError",
+    "convert_checkpoint",
+    "convert_to_fairseq",
+    "convert_to_speechbrain",
+    "load_fairseq_checkpoint",
+    "load_speechbrain_checkpoint",
+]
 
 logger = logging.get_logger(__name__)
 
@@ -31,7 +41,8 @@ def convert_checkpoint(
     the file holds decides which conversion it is.
 
     Args:
-        path: A fairseq checkpoint of data2vec 2.0 for speech: pre-training (student and teacher) or fine-tuned (CTC).
+        path: A fairseq checkpoint of data2vec 2.0 for speech: pre-training (student and teacher) or fine-tuned (CTC);
+            or a checkpoint folder of SpeechBrain's BEST-RQ recipe.
         out_dir: Folder to write; created if it does not exist.
         dictionary: fairseq's `dict.ltr.txt`, for a fine-tuned checkpoint that has no symbols of its own.
         license: Identifier of the licence for the card. Checkpoints do not say.
@@ -40,7 +51,7 @@ def convert_checkpoint(
         The folder.
 
     Raises:
-        FileNotFoundError: There is no file at `path` or `dictionary`.
+        FileNotFoundError: There is nothing at `path` or `dictionary`, or a folder lacks a file.
         UnsafeCheckpointError: The file contains objects other than tensors and plain containers.
         ValueError: The file is no such checkpoint, or has weights or options that have no counterpart here; all
             of them are listed.
@@ -48,12 +59,27 @@ def convert_checkpoint(
     out_dir = Path(out_dir)
     if out_dir.exists() and not out_dir.is_dir():
         raise ValueError(f"{os.fspath(out_dir)!r} is a file; expected a folder to write.")
+    if Path(path).is_dir():
+        if dictionary is not None:
+            raise ValueError(f"{os.fspath(path)!r} is a pre-trained model, which has no use for a dictionary.")
+        _convert_speechbrain(path, out_dir, license)
+        return out_dir
     checkpoint = load_fairseq_checkpoint(path)
     conversion = _convert(checkpoint, dictionary)
     for limit in conversion.limits:
         logger.warning(limit)
     _write_folder(conversion, checkpoint, out_dir, license)
     return out_dir
+
+
+def _convert_speechbrain(path: str | os.PathLike, out_dir: Path, license: str) -> None:
+    checkpoint = load_speechbrain_checkpoint(path)
+    conversion = convert_best_rq(checkpoint)
+    for limit in conversion.limits:
+        logger.warning(limit)
+    conversion.model.save_pretrained(out_dir)
+    conversion.feature_extractor.save_pretrained(out_dir)
+    make_best_rq_card(checkpoint, conversion, license).save(out_dir / "README.md")
 
 
 def _convert(checkpoint: FairseqCheckpoint, dictionary: str | os.PathLike | None) -> Conversion:

@@ -3,23 +3,16 @@
 
 import ast
 import os
-import pickle
-import zipfile
 from collections.abc import Callable
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import torch
 
 from .fairseq_dictionary import FairseqDictionary
+from .safe_loading import check_weights, load_weights_only
 
 MAX_CONV_SPEC_LENGTH = 1000  # characters
 MAX_CONV_LAYERS = 100
-WEIGHT_DTYPES = (torch.float32, torch.float16, torch.bfloat16)  # float32 holds them all exactly
-
-
-class UnsafeCheckpointError(ValueError):
-    """The file wants to create objects that have no business in a checkpoint. Nothing of it was executed."""
 
 
 class ArgumentsStandIn:
@@ -85,7 +78,7 @@ def load_fairseq_checkpoint(path: str | os.PathLike) -> FairseqCheckpoint:
     path = os.fspath(path)
     if not os.path.isfile(path):
         raise FileNotFoundError(f"There is no checkpoint file at {path!r}.")
-    state = _load_weights_only(path)
+    state = load_weights_only(path, STAND_INS)
     if not isinstance(state, dict) or not isinstance(state.get("model"), dict):
         raise ValueError(
             f"{path!r} is no fairseq checkpoint: expected a dictionary with `model` and `cfg`, but found "
@@ -100,31 +93,13 @@ def load_fairseq_checkpoint(path: str | os.PathLike) -> FairseqCheckpoint:
     teacher = model.pop("_ema", None)
     try:
         for weights in (model, {} if teacher is None else teacher):
-            _check_weights(weights)
+            check_weights(weights)
         num_updates = read_num_updates(state.get("optimizer_history"))
         dictionary = _dictionary(state.get("task_state"))
     except ValueError as error:
         raise ValueError(f"{path!r} is no sound checkpoint: {error}.") from None
     other = {name: entry for name, entry in state.items() if name not in ("model", "cfg")}
     return FairseqCheckpoint(path, model, teacher, state["cfg"], num_updates, dictionary, other)
-
-
-def _check_weights(weights: Any) -> None:
-    if not isinstance(weights, dict):
-        raise ValueError(f"it has {type(weights).__name__} where the teacher's weights should be")
-    for name, weight in weights.items():
-        if type(name) is not str:
-            raise ValueError(f"it has a weight whose name is no text but {name!r}")
-        if not isinstance(weight, torch.Tensor):
-            raise ValueError(f"it has a weight {name!r} that is no tensor but {type(weight).__name__}")
-        if weight.dtype not in WEIGHT_DTYPES or weight.layout != torch.strided or weight.device.type != "cpu":
-            raise ValueError(
-                f"its weight {name!r} is {weight.dtype}, {weight.layout}, on {weight.device}; expected one of "
-                f"{WEIGHT_DTYPES}, dense, with its values in the file"
-            )
-        # strides of zero make a tensor of any size out of one number
-        if weight.numel() * weight.element_size() > weight.untyped_storage().nbytes():
-            raise ValueError(f"its weight {name!r} of shape {tuple(weight.shape)} has more elements than were stored")
 
 
 def read_num_updates(history: Any) -> int:
@@ -153,46 +128,6 @@ def _dictionary(task_state: Any) -> FairseqDictionary | None:
     if dictionary is not None and not isinstance(dictionary, FairseqDictionary):
         raise ValueError(f"its `task_state` has {type(dictionary).__name__} where a dictionary of fairseq should be")
     return dictionary
-
-
-def _load_weights_only(path: str) -> Any:
-    try:
-        is_zip = zipfile.is_zipfile(path)
-        if is_zip:
-            _check_archive(path)
-        with torch.serialization.safe_globals(STAND_INS):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except pickle.UnpicklingError as error:
-        reason = _unpickler_reason(str(error))
-        if "GLOBAL" in reason:
-            raise UnsafeCheckpointError(
-                f"{path!r} asks for objects other than tensors and plain containers, and was refused; nothing of it "
-                f"was executed. The unpickler said: {reason}"
-            ) from None
-        raise ValueError(f"{path!r} cannot be read as a checkpoint: {reason}") from None
-    except Exception as error:  # what damaged bytes make the unpickler and the zip reader raise has no common type
-        reason = f"{type(error).__name__}: {error}".partition("\n")[0]
-        raise ValueError(f"{path!r} cannot be read as a checkpoint: {reason}") from None
-
-
-def _check_archive(path: str) -> None:
-    """torch writes its records uncompressed and under plain names; nothing else needs to be tolerated."""
-    with zipfile.ZipFile(path) as archive:
-        for record in archive.infolist():
-            name = PurePosixPath(record.filename)
-            if name.is_absolute() or ".." in name.parts or "\\" in record.filename:
-                raise ValueError(f"its record {record.filename!r} points outside of the archive")
-            if record.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(f"its record {record.filename!r} is compressed, which torch never does")
-
-
-def _unpickler_reason(message: str) -> str:
-    """What is wrong, out of torch's long message, most of which advises to load the file unsafely."""
-    for line in message.splitlines():
-        if "GLOBAL" in line:
-            return line.partition(" Please use")[0].strip().removeprefix("WeightsUnpickler error: ")
-    _, _, reason = message.partition("WeightsUnpickler error:")
-    return (reason.strip() or message).splitlines()[0]
 
 
 def parse_conv_spec(spec: str) -> list[tuple[int, int, int]]:

@@ -190,6 +190,125 @@ def draw_mask_indices(
     return torch.from_numpy(mask)
 
 
+def draw_start_mask(
+    length: int, *, start_prob: float, mask_length: int, generator: torch.Generator | None = None
+) -> torch.Tensor:
+    """Draws one mask of spans that start anywhere, independently of each other, and may overlap (BEST-RQ, section 3).
+
+    Deviation: however short the utterance, at least one span starts and, if there are two positions or more, at least
+    one stays visible.
+
+    Args:
+        length: Number of real positions, at least 1.
+        start_prob: Probability that a span starts at a position.
+        mask_length: Positions per span; spans are cut at the end.
+        generator: Source of randomness; torch's global one if absent.
+
+    Returns:
+        `torch.BoolTensor` of shape `(length,)`.
+    """
+    _check_mask_parameters(length, start_prob, mask_length)
+    starts = torch.rand(length, generator=generator) < start_prob
+    if not starts.any():
+        starts[torch.randint(length, (1,), generator=generator)] = True
+    spans = starts.long().cumsum(0)
+    spans[mask_length:] -= spans[:-mask_length].clone()
+    return _leave_one_visible(spans > 0, generator)
+
+
+def draw_grid_mask(
+    length: int,
+    *,
+    start_prob: float,
+    mask_length: int,
+    rounding: float | None = None,
+    generator: torch.Generator | None = None,
+) -> torch.Tensor:
+    """Draws one mask of spans from a grid of `mask_length` positions, so that they do not overlap (`compute_mask` of
+    the open-source BEST-RQ). What is left behind the last whole span of the grid is never masked.
+
+    Deviation: a sequence shorter than a span is masked by a part of one, and one span of the grid, or one position if
+    there is a single span, stays visible. The original stops, or masks all.
+
+    Args:
+        length: Number of real positions, at least 1.
+        start_prob: Number of spans per position.
+        mask_length: Positions per span.
+        rounding: Number in [0, 1) that decides whether the number of spans is rounded up; drawn if absent.
+        generator: Source of randomness; torch's global one if absent.
+
+    Returns:
+        `torch.BoolTensor` of shape `(length,)`.
+    """
+    _check_mask_parameters(length, start_prob, mask_length)
+    rounding = torch.rand([], generator=generator).item() if rounding is None else rounding
+    num_places = max(1, length // mask_length)
+    num_spans = min(max(1, int(start_prob * length + rounding)), max(1, num_places - 1))
+    grid = torch.zeros(num_places, dtype=torch.bool)
+    grid[torch.randperm(num_places, generator=generator)[:num_spans]] = True
+    mask = torch.zeros(length, dtype=torch.bool)
+    spans = grid.repeat_interleave(mask_length)[:length]
+    mask[: len(spans)] = spans
+    return _leave_one_visible(mask, generator)
+
+
+def draw_stack_masks(
+    lengths: Sequence[int],
+    num_stacks: int,
+    *,
+    stack_size: int,
+    mask_prob: float,
+    mask_length: int,
+    sampling: str,
+    one_mask_per_batch: bool = False,
+    generators: Sequence[torch.Generator | None] | None = None,
+) -> torch.Tensor:
+    """Draws the masks of BEST-RQ over stacks of positions that have one code in common.
+
+    Deviation: where the paper's spans begin at any mel frame, these begin and end with a stack, so that what is
+    predicted is hidden as a whole.
+
+    Args:
+        lengths: Number of real positions (mel frames) of each sequence, at least `stack_size`.
+        num_stacks: Stacks (encoder frames) of the padded batch: columns of the result.
+        stack_size: Positions per stack.
+        mask_prob: Probability that a span starts at a position.
+        mask_length: Positions per span, a multiple of `stack_size`.
+        sampling: `"bernoulli"` for [`draw_start_mask`], `"grid"` for [`draw_grid_mask`].
+        one_mask_per_batch: Draw one mask, for the shortest sequence, and give it to all.
+        generators: One per sequence (the first is used for a mask in common); torch's global one if absent.
+
+    Returns:
+        `torch.BoolTensor` of shape `(len(lengths), num_stacks)`; never true behind a sequence's last whole stack.
+
+    Raises:
+        ValueError: A sequence is shorter than a stack, or a parameter is out of range.
+    """
+    if min(lengths) < stack_size:
+        raise ValueError(f"A mask needs at least {stack_size} mel frames, but a sequence has {min(lengths)}.")
+    if one_mask_per_batch:
+        lengths = [min(lengths)] * len(lengths)
+    masks = torch.zeros(len(lengths), num_stacks, dtype=torch.bool)
+    for row, length in enumerate(lengths):
+        if row > 0 and one_mask_per_batch:
+            masks[row] = masks[0]
+            continue
+        generator = None if generators is None else generators[row]
+        if sampling == "grid":
+            positions = draw_grid_mask(length, start_prob=mask_prob, mask_length=mask_length, generator=generator)
+            mask = positions[: length // stack_size * stack_size].view(-1, stack_size).any(dim=-1)
+            mask = _leave_one_visible(mask, generator)
+        else:
+            mask = draw_start_mask(
+                length // stack_size,
+                start_prob=1 - (1 - mask_prob) ** stack_size,  # that one starts within a stack
+                mask_length=max(1, mask_length // stack_size),
+                generator=generator,
+            )
+        masks[row, : len(mask)] = mask
+    return masks
+
+
 class VisibleFrames(NamedTuple):
     """Where the visible frames of each sequence are.
 
@@ -265,6 +384,14 @@ def _clamp_count(count: int, length: int) -> int:
 def _clamp_span_count(count: int, length: int, inverse: bool) -> int:
     """The same for positions in spans, which are the visible ones if `inverse`: a single position is masked then."""
     return 0 if inverse and length == 1 else _clamp_count(count, length)
+
+
+def _leave_one_visible(mask: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+    """Unmasks a random position of a mask, `(length,)`, that has two or more and all of them masked."""
+    if len(mask) > 1 and bool(mask.all()):
+        mask = mask.clone()
+        mask[torch.randint(len(mask), (1,), generator=generator)] = False
+    return mask
 
 
 def _choose(weights: torch.Tensor, count: int, generator: torch.Generator | None) -> torch.Tensor:

@@ -26,10 +26,12 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.utils import ModelOutput, logging
 from transformers.utils.output_capturing import OutputRecorder
 
+from .attention import MASKED_SCORE, eager_attention_forward
 from .configuration_data2vec2 import Data2Vec2AudioConfig
 from .decoders import ConvDecoder1d, DecoderProjection
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .teacher import EMATeacher, average_layers, ema_decay
+from .torch_init import init_like_torch
 
 logger = logging.get_logger(__name__)
 
@@ -39,30 +41,6 @@ TEACHER_STAGES = {
     "encoder": ("context_encoder", "trunk"),
     "model": ("local_encoder", "context_encoder", "trunk"),
 }
-
-# Score of keys that are not real: its exponential is 0 beside any real key, and it stays finite where autocast makes
-# float16 or bfloat16 of it. Float32's lowest would become minus infinity, and NaN where a sequence has no real key.
-MASKED_SCORE = -3e4
-
-
-def eager_attention_forward(
-    module: nn.Module,
-    query: torch.Tensor,
-    key: torch.Tensor,
-    value: torch.Tensor,
-    attention_mask: torch.Tensor | None,
-    scaling: float,
-    dropout: float = 0.0,
-    position_bias: torch.Tensor | None = None,
-    **kwargs,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Attention written out. `query`, `key`, `value`: `(batch_size, num_heads, sequence_length, head_size)`."""
-    scores = torch.matmul(query, key.transpose(2, 3)) * scaling
-    if position_bias is not None:
-        scores = scores + position_bias
-    probabilities = F.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype)
-    probabilities = F.dropout(probabilities, p=dropout, training=module.training)
-    return torch.matmul(probabilities, value).transpose(1, 2).contiguous(), probabilities
 
 
 class Data2Vec2Attention(nn.Module):
@@ -388,14 +366,6 @@ class Data2Vec2PreTrainedModel(PreTrainedModel):
             init.constant_(module.scale, float(self.config.alibi_scale))
         elif isinstance(module, EMATeacher):
             init.zeros_(module.num_updates)
-
-
-def init_like_torch(module: nn.Linear | nn.Conv1d) -> None:
-    """Uniform in `+-1 / sqrt(fan_in)`: what `reset_parameters` of torch's linear and convolution layers does."""
-    bound = 1 / math.sqrt(module.weight[0].numel())
-    init.uniform_(module.weight, a=-bound, b=bound)
-    if module.bias is not None:
-        init.uniform_(module.bias, a=-bound, b=bound)
 
 
 @dataclass

@@ -3,7 +3,6 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -20,18 +19,28 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import AMSoftmaxLoss, TDNNLa
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
 from transformers.utils.output_capturing import capture_outputs
 
+from .audio_heads import (
+    classification_loss,
+    ctc_loss,
+    draw_time_mask,
+    mask_channels,
+    pool_mean,
+    pool_statistics,
+    replace_frames,
+    weighted_layer_sum,
+)
 from .configuration_data2vec2 import Data2Vec2AudioConfig
 from .convolutions import FrameConv1d
 from .decoders import ConvDecoder1d
-from .masking import draw_mask_indices, draw_span_masks
+from .masking import draw_span_masks
 from .modeling_data2vec2 import (
     Data2Vec2ContextEncoder,
     Data2Vec2ForPreTrainingOutput,
     Data2Vec2PreTrainedModel,
     Data2Vec2PreTrainingObjective,
     Data2Vec2Trunk,
-    init_like_torch,
 )
+from .torch_init import init_like_torch
 
 
 class WaveformConv1d(nn.Conv1d):
@@ -246,44 +255,13 @@ class Data2Vec2AudioModel(Data2Vec2AudioPreTrainedModel):
     def _augment(
         self, features: torch.Tensor, frame_mask: torch.Tensor | None, mask_time_indices: torch.Tensor | None
     ) -> torch.Tensor:
-        """SpecAugment-like masks of fine-tuning (wav2vec 2.0, appendix B): spans of frames, spans of channels."""
-        config = self.config
-        batch_size, sequence_length, hidden_size = features.shape
-        draws = self.training and config.apply_spec_augment
-        if mask_time_indices is None and draws and config.mask_time_prob > 0:
-            lengths = [sequence_length] * batch_size if frame_mask is None else frame_mask.sum(-1).tolist()
-            mask_time_indices = draw_mask_indices(
-                lengths,
-                sequence_length,
-                mask_prob=config.mask_time_prob,
-                mask_length=config.mask_time_length,
-                min_masks=config.mask_time_min_masks,
-                generators=_numpy_generators(batch_size),
-            )
+        """SpecAugment-like masks of fine-tuning: noise at spans of frames, zeros at spans of channels."""
+        draws = self.training and self.config.apply_spec_augment
+        if draws and mask_time_indices is None:
+            mask_time_indices = draw_time_mask(self.config, features, frame_mask)
         if mask_time_indices is not None:
-            if mask_time_indices.shape != (batch_size, sequence_length):
-                raise ValueError(
-                    "`mask_time_indices` must have shape (batch_size, sequence_length) = "
-                    f"{batch_size, sequence_length}, but has {tuple(mask_time_indices.shape)}."
-                )
-            noise = torch.randn_like(features) * config.mask_noise_std
-            features = torch.where(mask_time_indices.bool().to(features.device).unsqueeze(-1), noise, features)
-        if draws and config.mask_feature_prob > 0:
-            channels = draw_mask_indices(
-                [hidden_size] * batch_size,
-                hidden_size,
-                mask_prob=config.mask_feature_prob,
-                mask_length=config.mask_feature_length,
-                min_masks=config.mask_feature_min_masks,
-                generators=_numpy_generators(batch_size),
-            )
-            features = features.masked_fill(channels.to(features.device).unsqueeze(1), 0)
-        return features
-
-
-def _numpy_generators(count: int) -> list[np.random.Generator]:
-    """Generators seeded from torch's, which is the one that training saves and restores."""
-    return [np.random.default_rng(seed) for seed in torch.randint(2**62, (count,)).tolist()]
+            features = replace_frames(features, mask_time_indices, self.config.mask_noise_std)
+        return mask_channels(self.config, features) if draws else features
 
 
 class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2PreTrainingObjective):
@@ -464,9 +442,7 @@ class Data2Vec2AudioHeadModel(Data2Vec2AudioPreTrainedModel):
             return self.dropout(outputs.last_hidden_state), outputs
         kwargs["output_hidden_states"] = True
         outputs = self.data2vec2_audio(input_values, attention_mask=attention_mask, **kwargs)
-        weights = self.layer_weights.softmax(dim=-1)
-        summed = sum(weight * state for weight, state in zip(weights, outputs.hidden_states, strict=True))
-        return self.dropout(summed), outputs
+        return self.dropout(weighted_layer_sum(self.layer_weights, outputs.hidden_states)), outputs
 
     def _frame_lengths(self, input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
         if attention_mask is None:
@@ -511,40 +487,19 @@ class Data2Vec2AudioForCTC(Data2Vec2AudioHeadModel):
         logits = self.lm_head(hidden_states)
         loss = None
         if labels is not None:
-            loss = self._ctc_loss(
-                logits, labels, self._frame_lengths(input_values, attention_mask), num_items_in_batch
+            lengths = self._frame_lengths(input_values, attention_mask)
+            loss = ctc_loss(
+                logits,
+                labels,
+                lengths,
+                num_items_in_batch,
+                blank=self.blank_id,
+                reduction=self.config.ctc_loss_reduction,
+                zero_infinity=self.config.ctc_zero_infinity,
             )
         return CausalLMOutput(
             loss=loss, logits=logits, hidden_states=outputs.hidden_states, attentions=outputs.attentions
         )
-
-    def _ctc_loss(
-        self,
-        logits: torch.Tensor,
-        labels: torch.Tensor,
-        frame_lengths: torch.Tensor,
-        num_items_in_batch: torch.Tensor | int | None,
-    ) -> torch.Tensor:
-        if labels.numel() and labels.max() >= self.config.vocab_size:
-            raise ValueError(
-                f"Labels must be smaller than `config.vocab_size` = {self.config.vocab_size}, but the largest is "
-                f"{int(labels.max())}. Does the tokenizer belong to this model?"
-            )
-        is_token = labels >= 0
-        log_probs = F.log_softmax(logits, dim=-1, dtype=torch.float32).transpose(0, 1)
-        with torch.backends.cudnn.flags(enabled=False):  # cuDNN's CTC is not deterministic
-            loss = F.ctc_loss(
-                log_probs,
-                labels.masked_select(is_token),
-                frame_lengths,
-                is_token.sum(-1),
-                blank=self.blank_id,
-                reduction="sum",
-                zero_infinity=self.config.ctc_zero_infinity,
-            )
-        if self.config.ctc_loss_reduction == "sum":
-            return loss
-        return loss / (is_token.sum().clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
 
 
 class Data2Vec2AudioForSequenceClassification(Data2Vec2AudioHeadModel):
@@ -593,10 +548,10 @@ class Data2Vec2AudioForSequenceClassification(Data2Vec2AudioHeadModel):
         self, hidden_states: torch.Tensor, input_values: torch.Tensor, attention_mask: torch.Tensor | None
     ) -> torch.Tensor:
         if attention_mask is None:
-            return hidden_states.mean(dim=1)
-        frame_mask = self._get_feature_vector_attention_mask(hidden_states.shape[1], attention_mask)
-        weights = frame_mask.unsqueeze(-1).to(hidden_states.dtype)
-        return (hidden_states * weights).sum(dim=1) / weights.sum(dim=1)
+            return pool_mean(hidden_states, None)
+        return pool_mean(
+            hidden_states, self._get_feature_vector_attention_mask(hidden_states.shape[1], attention_mask)
+        )
 
 
 class Data2Vec2AudioForAudioFrameClassification(Data2Vec2AudioHeadModel):
@@ -679,7 +634,7 @@ class Data2Vec2AudioForXVector(Data2Vec2AudioHeadModel):
         hidden_states = self.projector(hidden_states)
         for layer in self.tdnn:
             hidden_states = layer(hidden_states)
-        embeddings = self.feature_extractor(_pool_statistics(hidden_states, lengths))
+        embeddings = self.feature_extractor(pool_statistics(hidden_states, lengths))
         logits = self.classifier(embeddings)
         loss = None
         if labels is not None:
@@ -707,47 +662,6 @@ class Data2Vec2AudioForXVector(Data2Vec2AudioHeadModel):
                 "samples)."
             )
         return frame_lengths - context
-
-
-def _pool_statistics(hidden_states: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
-    """Mean and standard deviation over real frames: `(batch_size, sequence_length, size)` -> `(batch_size, 2 size)`.
-
-    Unlike transformers' loop over utterances, one frame gives a standard deviation of 0 instead of NaN.
-    """
-    dtype, hidden_states = hidden_states.dtype, hidden_states.float()  # squares overflow in float16
-    steps = torch.arange(hidden_states.shape[1], device=hidden_states.device)
-    weights = (steps < lengths.unsqueeze(-1)).unsqueeze(-1).to(hidden_states.dtype)
-    counts = lengths.view(-1, 1).to(hidden_states.dtype)
-    mean = (hidden_states * weights).sum(1) / counts
-    squares = ((hidden_states - mean.unsqueeze(1)).square() * weights).sum(1)
-    # the small number keeps the gradient of the root finite where a channel is constant
-    return torch.cat([mean, (squares / (counts - 1).clamp_min(1) + 1e-10).sqrt()], dim=-1).to(dtype)
-
-
-def classification_loss(
-    logits: torch.Tensor,
-    labels: torch.Tensor,
-    is_multi_label: bool,
-    num_items_in_batch: torch.Tensor | int | None,
-) -> torch.Tensor:
-    """Cross-entropy, or binary cross-entropy for several labels, averaged over labels that are not -100."""
-    expected = logits.shape if is_multi_label else logits.shape[:-1]
-    if labels.shape != expected or (labels.is_floating_point() and not is_multi_label):
-        raise ValueError(
-            f"Expected {'zeros and ones' if is_multi_label else 'integer labels'} of shape {tuple(expected)}, but got "
-            f"labels of type {labels.dtype} and shape {tuple(labels.shape)}. `config.problem_type` says whether there "
-            "are several labels at once."
-        )
-    if not is_multi_label:
-        loss = F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=-100, reduction="sum")
-        count = (labels != -100).sum()
-    else:
-        is_label = labels != -100
-        elementwise = F.binary_cross_entropy_with_logits(
-            logits.float(), labels.masked_fill(~is_label, 0).float(), reduction="none"
-        )
-        loss, count = (elementwise * is_label).sum(), is_label.sum()
-    return loss / (count.clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
 
 
 __all__ = [

@@ -3,6 +3,7 @@
 
 from typing import Any
 
+from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 
 # For tests: some thousand parameters, and a waveform encoder of two layers. It learns nothing of use.
@@ -109,3 +110,64 @@ def data2vec2_audio_config(size: str, **overrides: Any) -> Data2Vec2AudioConfig:
         case _:
             raise ValueError(f"Expected the size tiny, small, base or large, got {size!r}.")
     return Data2Vec2AudioConfig(**(fields | overrides))
+
+
+# For tests: some thousand parameters.
+BEST_RQ_TINY: dict[str, Any] = {
+    "conv_dim": [8, 4],
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "conv_kernel_size": 5,
+    "codebook_size": 64,
+    "codebook_dim": 8,
+    "mask_length": 8,
+    "mask_prob": 0.05,
+    "classifier_proj_size": 16,
+    "tdnn_dim": [16, 16],
+    "tdnn_kernel": [3, 1],
+    "tdnn_dilation": [1, 1],
+    "xvector_output_dim": 16,
+}
+
+# For a laptop and for hours, not months, of speech: a small codebook, because every code must be met often enough to
+# be learned, and no dropout, which is for runs of hundreds of thousands of steps.
+BEST_RQ_SMALL: dict[str, Any] = {
+    "conv_dim": [64, 16],
+    "hidden_size": 192,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "intermediate_size": 768,
+    "conv_kernel_size": 15,
+    "codebook_size": 1024,
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "activation_dropout": 0.0,
+    "subsampling_dropout": 0.0,
+}
+
+# The open-source base model is what `BestRqConfig` gives by itself.
+BEST_RQ_BASE: dict[str, Any] = {}
+
+
+def best_rq_config(size: str, **overrides: Any) -> BestRqConfig:
+    """The configuration of a BEST-RQ model of a named size.
+
+    Args:
+        size (`str`): `"tiny"` (tests), `"small"` (laptop) or `"base"` (the open-source recipe's).
+        **overrides: Fields to set otherwise.
+
+    Raises:
+        ValueError: There is no such size.
+    """
+    match size:
+        case "tiny":
+            fields = BEST_RQ_TINY
+        case "small":
+            fields = BEST_RQ_SMALL
+        case "base":
+            fields = BEST_RQ_BASE
+        case _:
+            raise ValueError(f"Expected the size tiny, small or base, got {size!r}.")
+    return BestRqConfig(**(fields | overrides))

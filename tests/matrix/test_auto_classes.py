@@ -6,7 +6,17 @@ from pathlib import Path
 import pytest
 import torch
 import transformers
-from families import EVERY_CLASS, EVERY_CLASS_NAMES, FAMILIES, FAMILY_NAMES, Family, main_output, make_model
+from families import (
+    EVERY_CLASS,
+    EVERY_CLASS_NAMES,
+    FAMILIES,
+    FAMILY_NAMES,
+    WITH_TEACHER,
+    WITH_TEACHER_NAMES,
+    Family,
+    main_output,
+    make_model,
+)
 from transformers import AutoConfig
 
 
@@ -77,7 +87,7 @@ def test_encoder_of_a_pretrained_folder_loads_without_noise(
     assert "MISSING" not in noise.out + noise.err
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
+@pytest.mark.parametrize("family", WITH_TEACHER, ids=WITH_TEACHER_NAMES)
 def test_teacher_keeps_float32_under_any_dtype(family: Family, tmp_path: Path) -> None:
     make_model(family, "AutoModelForPreTraining").save_pretrained(tmp_path)
     for dtype in (torch.bfloat16, torch.float16):

@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import EVERY_CLASS, EVERY_CLASS_NAMES, FAMILIES, FAMILY_NAMES, Family, make_model
+from families import (
+    EVERY_CLASS,
+    EVERY_CLASS_NAMES,
+    FAMILIES,
+    FAMILY_NAMES,
+    WITH_TEACHER,
+    WITH_TEACHER_NAMES,
+    Family,
+    make_model,
+)
 from safetensors.torch import load_file
 from transformers import AutoModel, AutoProcessor
 
@@ -33,7 +42,7 @@ def test_student_of_every_class(family: Family, auto_class: str, tmp_path: Path)
     assert AutoProcessor.from_pretrained(folder) is not None
 
 
-@pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
+@pytest.mark.parametrize("family", WITH_TEACHER, ids=WITH_TEACHER_NAMES)
 def test_teacher_has_its_own_weights_and_the_students_elsewhere(family: Family, tmp_path: Path) -> None:
     model = make_model(family, "AutoModelForPreTraining")
     with torch.no_grad():

@@ -32,7 +32,7 @@ from hf_ssl import (
     Data2Vec2AudioForXVector,
     Data2Vec2AudioModel,
 )
-from hf_ssl.models.modeling_data2vec2_audio import _pool_statistics
+from hf_ssl.models.audio_heads import pool_statistics
 
 AUTO_CLASSES: dict[type[PreTrainedModel], type] = {
     Data2Vec2AudioModel: AutoModel,
@@ -850,7 +850,7 @@ def test_a_speaker_needs_enough_frames(make_model: Callable, make_batch: Callabl
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float16], ids=str)
 def test_statistics_of_dead_channels_have_a_finite_gradient(dtype: torch.dtype) -> None:
     hidden_states = torch.zeros(2, 6, 4, dtype=dtype, requires_grad=True)
-    pooled = _pool_statistics(hidden_states, torch.tensor([6, 1]))
+    pooled = pool_statistics(hidden_states, torch.tensor([6, 1]))
     assert pooled.dtype == dtype
     pooled.sum().backward()
     assert torch.isfinite(hidden_states.grad).all()
@@ -858,7 +858,7 @@ def test_statistics_of_dead_channels_have_a_finite_gradient(dtype: torch.dtype) 
 
 def test_pooled_statistics_are_mean_and_deviation_of_real_frames() -> None:
     hidden_states = torch.randn(2, 6, 4)
-    pooled = _pool_statistics(hidden_states, torch.tensor([6, 3]))
+    pooled = pool_statistics(hidden_states, torch.tensor([6, 3]))
     expected = torch.cat([hidden_states[1, :3].mean(0), hidden_states[1, :3].std(0)])
     torch.testing.assert_close(pooled[1], expected)
 

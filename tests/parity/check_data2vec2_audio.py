@@ -5,7 +5,7 @@ from pathlib import Path
 
 import torch
 from parity.golden import GoldenCase
-from torch import nn
+from parity.recorder import Recorder
 
 from hf_ssl import Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
 from hf_ssl.conversion import convert_checkpoint
@@ -13,21 +13,6 @@ from hf_ssl.conversion.data2vec2_weights import audio_weight_name, decoder_weigh
 from hf_ssl.training.monitoring import feature_std
 
 PREFIX = "modality_encoders.AUDIO"
-
-
-class Recorder:
-    """Keeps inputs and outputs of named modules during forwards."""
-
-    def __init__(self) -> None:
-        self.inputs: dict[str, torch.Tensor] = {}
-        self.outputs: dict[str, torch.Tensor] = {}
-
-    def watch(self, name: str, module: nn.Module) -> None:
-        def hook(_: nn.Module, inputs: tuple, output: torch.Tensor | tuple) -> None:
-            self.inputs[name] = inputs[0].detach().clone()
-            self.outputs[name] = (output[0] if isinstance(output, tuple) else output).detach().clone()
-
-        module.register_forward_hook(hook)
 
 
 def check(case: GoldenCase, folder: Path) -> None:

@@ -1,8 +1,8 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 import pytest
 
-from hf_ssl import Data2Vec2AudioConfig
-from hf_ssl.training.model_sizes import data2vec2_audio_config
+from hf_ssl import BestRqConfig, Data2Vec2AudioConfig
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
 
 
 def test_base_is_the_configurations_default():
@@ -27,3 +27,18 @@ def test_overrides_win():
 def test_unknown_size():
     with pytest.raises(ValueError, match="tiny, small, base or large, got 'huge'"):
         data2vec2_audio_config("huge")
+
+
+def test_best_rq_base_is_the_open_source_model():
+    config = best_rq_config("base")
+    assert config.to_dict() == BestRqConfig().to_dict()
+    assert (config.hidden_size, config.num_attention_heads, config.num_hidden_layers) == (576, 8, 12)
+    assert (config.intermediate_size, config.conv_kernel_size, list(config.conv_dim)) == (2048, 31, [128, 32])
+    assert (config.codebook_size, config.codebook_dim, config.inputs_to_logits_ratio) == (8192, 16, 640)
+
+
+def test_best_rq_sizes():
+    assert best_rq_config("tiny", mask_length=4).mask_length == 4
+    assert best_rq_config("small").inputs_to_logits_ratio == best_rq_config("base").inputs_to_logits_ratio
+    with pytest.raises(ValueError, match="tiny, small or base, got 'large'"):
+        best_rq_config("large")
