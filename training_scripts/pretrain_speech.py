@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Pre-trains a speech model with data2vec 2.0 on recordings without transcripts.
+"""Pre-trains a speech model with data2vec 2.0 or BEST-RQ on recordings without transcripts.
 
     python pretrain_speech.py --model_size small --data RECORDINGS --output_dir MODEL
+    python pretrain_speech.py --model_type best-rq --model_size small --data RECORDINGS --output_dir MODEL
     accelerate launch pretrain_speech.py recipes/data2vec2_audio_base_librispeech.yaml --data LIBRISPEECH \
         --output_dir MODEL
 
@@ -10,21 +11,39 @@ Flags are those below and all of `transformers.TrainingArguments`; a YAML recipe
 `--resume_from_checkpoint last` continues an interrupted run exactly where its newest checkpoint is.
 """
 
+import json
 import logging
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForPreTraining, Wav2Vec2FeatureExtractor, set_seed
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoModelForPreTraining,
+    PreTrainedConfig,
+    PreTrainedModel,
+    SequenceFeatureExtractor,
+    Wav2Vec2FeatureExtractor,
+    set_seed,
+)
 
-from hf_ssl import Data2Vec2AudioConfig, Data2Vec2AudioForPreTraining
-from hf_ssl.data.collators_pretraining import DataCollatorForData2Vec2Audio
-from hf_ssl.training import CollapseGuardCallback, SelfDistillationTrainer
+from hf_ssl import BestRqConfig, BestRqFeatureExtractor, Data2Vec2AudioConfig
+from hf_ssl.data.collators_pretraining import DataCollatorForBestRq, DataCollatorForData2Vec2Audio
+from hf_ssl.training import (
+    BestRqTrainer,
+    CodebookGuardCallback,
+    CollapseGuardCallback,
+    PreTrainingTrainer,
+    SelfDistillationTrainer,
+)
 from hf_ssl.training.arguments import (
     ModelArguments,
     PreTrainingArguments,
     SpeechPreTrainingDataArguments,
     parse_arguments,
 )
-from hf_ssl.training.model_sizes import data2vec2_audio_config
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
 from hf_ssl.training.running import (
     Reading,
     checkpoint_to_resume,
@@ -43,7 +62,7 @@ from hf_ssl.training.running import (
 logger = logging.getLogger("hf_ssl.pretrain_speech")
 
 
-def main(argv: Sequence[str] | None = None) -> SelfDistillationTrainer:
+def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
     model_args, data_args, training_args = parse_arguments(
         ModelArguments, SpeechPreTrainingDataArguments, PreTrainingArguments, argv=argv
     )
@@ -56,14 +75,12 @@ def main(argv: Sequence[str] | None = None) -> SelfDistillationTrainer:
     reading = Reading(feature_extractor.sampling_rate, open_skipped_files(training_args))
     train_table = load_train_table(data_args, reading, data_args.streaming)
     eval_table = load_eval_table(data_args, reading)
-    trainer = SelfDistillationTrainer(
-        model=model,
+    trainer = make_trainer(
+        model,
+        feature_extractor,
         args=training_args,
         train_dataset=make_train_dataset(train_table, data_args, training_args, reading),
         eval_dataset=make_eval_dataset(eval_table, data_args, reading),
-        data_collator=DataCollatorForData2Vec2Audio(feature_extractor, model.config),
-        processing_class=feature_extractor,
-        callbacks=[CollapseGuardCallback()],
         sampling_rate=reading.sampling_rate,
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
@@ -77,8 +94,8 @@ def main(argv: Sequence[str] | None = None) -> SelfDistillationTrainer:
     return trainer
 
 
-def make_model(model_args: ModelArguments) -> Data2Vec2AudioForPreTraining:
-    """A new model, or a saved one with its teacher."""
+def make_model(model_args: ModelArguments) -> PreTrainedModel:
+    """A new model, or a saved one (of data2vec 2.0, with its teacher)."""
     config = make_config(model_args)
     if model_args.model_name_or_path is None:
         return AutoModelForPreTraining.from_config(config)
@@ -88,26 +105,77 @@ def make_model(model_args: ModelArguments) -> Data2Vec2AudioForPreTraining:
     return model
 
 
-def make_config(model_args: ModelArguments) -> Data2Vec2AudioConfig:
-    overrides = model_args.overrides
+def make_config(model_args: ModelArguments) -> PreTrainedConfig:
+    """The configuration of a named size, of a file or of a saved model, with the overrides."""
     if model_args.model_size is not None:
-        return override_config(data2vec2_audio_config(model_args.model_size), overrides)
-    if model_args.config is not None:
-        return override_config(Data2Vec2AudioConfig.from_json_file(model_args.config), overrides)
-    assert model_args.model_name_or_path is not None
-    config = AutoConfig.from_pretrained(model_args.model_name_or_path)
+        config = config_of_size(model_args.model_type, model_args.model_size)
+    elif model_args.config is not None:
+        config = config_of_file(model_args.model_type, model_args.config)
+    else:
+        config = AutoConfig.from_pretrained(model_args.model_name_or_path)
     if config.model_type != model_args.model_type:
         raise ValueError(
-            f"{model_args.model_name_or_path} is a model of type {config.model_type!r}; this script pre-trains "
-            f"{model_args.model_type!r}."
+            f"{model_args.model_name_or_path or model_args.config} is a model of type {config.model_type!r}, but "
+            f"--model_type is {model_args.model_type!r}."
         )
-    return override_config(config, overrides)
+    return override_config(config, model_args.overrides)
 
 
-def make_feature_extractor(model_args: ModelArguments) -> Wav2Vec2FeatureExtractor:
-    if model_args.model_name_or_path is not None:
-        return AutoFeatureExtractor.from_pretrained(model_args.model_name_or_path)
-    return Wav2Vec2FeatureExtractor(sampling_rate=16_000, do_normalize=True, return_attention_mask=True)
+def config_of_size(model_type: str, size: str) -> PreTrainedConfig:
+    match model_type:
+        case "data2vec2-audio":
+            return data2vec2_audio_config(size)
+        case "best-rq":
+            return best_rq_config(size)
+    raise ValueError(f"No sizes of models of type {model_type!r}.")
+
+
+def config_of_file(model_type: str, path: str) -> PreTrainedConfig:
+    """A configuration's JSON file, which need not name the type."""
+    fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    return AutoConfig.for_model(fields.pop("model_type", model_type), **fields)
+
+
+def make_feature_extractor(model_args: ModelArguments) -> SequenceFeatureExtractor:
+    """That of a saved model or of `--preprocessor`, or else one that normalises each utterance by itself."""
+    folder = model_args.model_name_or_path or model_args.preprocessor
+    if folder is not None:
+        return AutoFeatureExtractor.from_pretrained(folder)
+    match model_args.model_type:
+        case "data2vec2-audio":
+            return Wav2Vec2FeatureExtractor(sampling_rate=16_000, do_normalize=True, return_attention_mask=True)
+        case "best-rq":
+            return BestRqFeatureExtractor()
+    raise ValueError(f"No feature extractor for models of type {model_args.model_type!r}.")
+
+
+def make_trainer(
+    model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor, **arguments: Any
+) -> PreTrainingTrainer:
+    """The trainer of the model's family, with its collator and the guard that watches its targets."""
+    if feature_extractor.model_input_names[0] != model.main_input_name:
+        raise ValueError(
+            f"The feature extractor gives `{feature_extractor.model_input_names[0]}`, but the model takes "
+            f"`{model.main_input_name}`. Give the --preprocessor of a model of type {model.config.model_type!r}."
+        )
+    match model.config:
+        case Data2Vec2AudioConfig():
+            return SelfDistillationTrainer(
+                model=model,
+                data_collator=DataCollatorForData2Vec2Audio(feature_extractor, model.config),
+                processing_class=feature_extractor,
+                callbacks=[CollapseGuardCallback()],
+                **arguments,
+            )
+        case BestRqConfig():
+            return BestRqTrainer(
+                model=model,
+                data_collator=DataCollatorForBestRq(feature_extractor, model.config),
+                processing_class=feature_extractor,
+                callbacks=[CodebookGuardCallback()],
+                **arguments,
+            )
+    raise ValueError(f"No trainer for models of type {model.config.model_type!r}.")
 
 
 if __name__ == "__main__":

@@ -8,6 +8,11 @@ import numpy as np
 import torch
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 
+from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
+
+# They take waveforms and give `input_values` or `input_features`.
+SpeechFeatureExtractor = Wav2Vec2FeatureExtractor | BestRqFeatureExtractor
+
 Feature = Mapping[str, Any]
 
 
@@ -23,8 +28,9 @@ class DataCollatorForCTC:
         text_column (`str`): The feature that holds the transcript.
 
     Returns (of a call):
-        `dict[str, torch.Tensor]`: `input_values` `(batch_size, num_samples)`, float32, padded (and normalised where
-        the feature extractor does); `attention_mask` `(batch_size, num_samples)`; `labels`
+        `dict[str, torch.Tensor]`: what the feature extractor makes, float32, padded (and normalised where it does):
+        `input_values` `(batch_size, num_samples)`, or `input_features` `(batch_size, num_mel_frames, num_mel_bins)`;
+        `attention_mask` `(batch_size, num_samples)` or `(batch_size, num_mel_frames)`; `labels`
         `(batch_size, num_labels)`, int64, padded with -100.
 
     Raises (a call):
@@ -93,7 +99,8 @@ class DataCollatorForAudioClassification:
     - several, without `label2id`: the 0/1 vector itself.
 
     Args:
-        feature_extractor (`Wav2Vec2FeatureExtractor`): Pads and normalises.
+        feature_extractor (`Wav2Vec2FeatureExtractor` or `BestRqFeatureExtractor`): Pads and normalises; the latter
+            makes log-mel features.
         label2id (`dict[str, int]`, *optional*): The ids of the names, 0 to `num_labels - 1`.
         multi_label (`bool`): Whether a clip may have several labels.
         sampling_rate (`int`, *optional*): The rate of the `input_values`; the feature extractor's if not given.
@@ -101,8 +108,9 @@ class DataCollatorForAudioClassification:
         label_separator (`str`): Between names in a text.
 
     Returns (of a call):
-        `dict[str, torch.Tensor]`: `input_values` and `attention_mask`, both `(batch_size, num_samples)`; `labels`
-        `(batch_size,)`, int64, or with several labels `(batch_size, num_labels)`, float32.
+        `dict[str, torch.Tensor]`: `input_values` (or `input_features`) and `attention_mask` as in
+        [`DataCollatorForCTC`]; `labels` `(batch_size,)`, int64, or with several labels `(batch_size, num_labels)`,
+        float32.
 
     Raises (a call):
         ValueError: If a feature has no label, or one that is not in `label2id`.
@@ -110,7 +118,7 @@ class DataCollatorForAudioClassification:
 
     def __init__(
         self,
-        feature_extractor: Wav2Vec2FeatureExtractor,
+        feature_extractor: SpeechFeatureExtractor,
         label2id: Mapping[str, int] | None = None,
         multi_label: bool = False,
         *,
@@ -182,7 +190,7 @@ class DataCollatorForAudioClassification:
         return row
 
 
-def _check_sampling_rate(feature_extractor: Wav2Vec2FeatureExtractor, sampling_rate: int | None) -> None:
+def _check_sampling_rate(feature_extractor: SpeechFeatureExtractor, sampling_rate: int | None) -> None:
     if sampling_rate is not None and sampling_rate != feature_extractor.sampling_rate:
         raise ValueError(
             f"the data set gives audio at {sampling_rate} Hz, but the feature extractor (and its model) expects "
@@ -190,7 +198,8 @@ def _check_sampling_rate(feature_extractor: Wav2Vec2FeatureExtractor, sampling_r
         )
 
 
-def _pad_audio(feature_extractor: Wav2Vec2FeatureExtractor, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
+def _pad_audio(feature_extractor: SpeechFeatureExtractor, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
+    """The model's input and its attention mask, whether these are samples or mel frames."""
     if not features:
         raise ValueError("expected at least one feature")
     for feature in features:
@@ -204,7 +213,8 @@ def _pad_audio(feature_extractor: Wav2Vec2FeatureExtractor, features: Sequence[F
         return_attention_mask=True,
         return_tensors="pt",
     )
-    return {"input_values": batch["input_values"], "attention_mask": batch["attention_mask"]}
+    name = feature_extractor.model_input_names[0]
+    return {name: batch[name], "attention_mask": batch["attention_mask"]}
 
 
 def _shorten(names: list[str], limit: int = 20) -> str:

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Collator of self-supervised pre-training: pads, normalises, and owns the masks."""
+"""Collators of self-supervised pre-training: they pad, normalise, and own the masks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from transformers import Wav2Vec2FeatureExtractor
 
+from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
-from ..models.masking import draw_span_masks
+from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
+from ..models.masking import draw_span_masks, draw_stack_masks
 
 IGNORED_LABEL = -100
 
@@ -82,3 +84,72 @@ class DataCollatorForData2Vec2Audio:
             inverse=self.config.inverse_mask,
             generator=torch.Generator().manual_seed(seed),
         )
+
+
+class DataCollatorForBestRq:
+    """Makes a batch for [`BestRqForPreTraining`] out of waveforms: log-mel features, computed here and so in the
+    workers, and masks.
+
+    Masks are drawn here for the reasons that [`DataCollatorForData2Vec2Audio`] gives. With
+    `config.one_mask_per_batch` all items have the mask of the first one's seed, as long as the shortest.
+
+    Args:
+        feature_extractor: Makes, normalises and pads the features.
+        config: The model's configuration, for masks and the number of frames.
+    """
+
+    def __init__(self, feature_extractor: BestRqFeatureExtractor, config: BestRqConfig):
+        for name, ours, models in (
+            ("mel bins", feature_extractor.feature_size, config.num_mel_bins),
+            ("samples between mel frames", feature_extractor.hop_length, config.hop_length),
+        ):
+            if ours != models:
+                raise ValueError(f"The feature extractor has {ours} {name}, but the model expects {models}.")
+        self.feature_extractor = feature_extractor
+        self.config = config
+
+    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            features: Items with `input_values`, a float waveform of shape `(num_samples,)`, and `seed`, an int that
+                determines the item's mask.
+
+        Returns:
+            `input_features`, `(batch_size, num_mel_frames, num_mel_bins)`; `attention_mask`, `(batch_size,
+            num_mel_frames)`; `mask_time_indices` (bool) and `labels` (0 at masked frames, -100 elsewhere; the codes to
+            predict are the model's own), `(batch_size, sequence_length)`.
+        """
+        waveforms = [np.asarray(feature["input_values"], dtype=np.float32) for feature in features]
+        self._check_lengths(waveforms)
+        batch = self.feature_extractor(
+            waveforms,
+            sampling_rate=self.feature_extractor.sampling_rate,
+            return_attention_mask=True,
+            return_tensors="pt",
+        )
+        masks = draw_stack_masks(
+            batch["attention_mask"].sum(-1).tolist(),
+            self.config.num_frames(batch["input_features"].shape[1]),
+            stack_size=self.config.stack_size,
+            mask_prob=self.config.mask_prob,
+            mask_length=self.config.mask_length,
+            sampling=self.config.mask_sampling,
+            one_mask_per_batch=self.config.one_mask_per_batch,
+            generators=[torch.Generator().manual_seed(int(feature["seed"])) for feature in features],
+        )
+        return {
+            "input_features": batch["input_features"],
+            "attention_mask": batch["attention_mask"],
+            "mask_time_indices": masks,
+            "labels": torch.where(masks, 0, IGNORED_LABEL),
+        }
+
+    def _check_lengths(self, waveforms: Sequence[np.ndarray]) -> None:
+        shortest = (self.config.stack_size - 1) * self.config.hop_length
+        for waveform in waveforms:
+            if len(waveform) < shortest:
+                raise ValueError(
+                    f"A clip of {len(waveform)} samples is too short: a frame of the model is made of "
+                    f"{self.config.stack_size} mel frames, {shortest} samples. Set `min_seconds` so that such clips "
+                    "are left out."
+                )

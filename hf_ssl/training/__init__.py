@@ -1,12 +1,19 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Training with the Hugging Face `Trainer`."""
 
-from .callbacks import CollapseGuardCallback, NonFiniteGradientCallback, TeacherUpdateCallback
+from .callbacks import (
+    CodebookGuardCallback,
+    CollapseGuardCallback,
+    NonFiniteGradientCallback,
+    TeacherUpdateCallback,
+)
 from .monitoring import between_utterance_share, feature_std
-from .trainer import AudioTrainer, PreTrainingTrainer, SelfDistillationTrainer
+from .trainer import AudioTrainer, BestRqTrainer, PreTrainingTrainer, SelfDistillationTrainer
 
 __all__ = [
     "AudioTrainer",
+    "BestRqTrainer",
+    "CodebookGuardCallback",
     "CollapseGuardCallback",
     "NonFiniteGradientCallback",
     "PreTrainingTrainer",

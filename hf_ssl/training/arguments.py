@@ -20,12 +20,15 @@ ALTERNATIVES = (("model_size", "config", "model_name_or_path"),)
 class ModelArguments:
     """Which model to pre-train: exactly one of `model_size`, `config` and `model_name_or_path`."""
 
-    model_type: Literal["data2vec2-audio"] = field(
-        default="data2vec2-audio", metadata={"help": "Kind of model, for --model_size and --config."}
+    model_type: Literal["data2vec2-audio", "best-rq"] = field(
+        default="data2vec2-audio", metadata={"help": "Kind of model: data2vec2-audio or best-rq."}
     )
     model_size: Literal["tiny", "small", "base", "large"] | None = field(
         default=None,
-        metadata={"help": "A new model: tiny (tests), small (laptop), base or large (both as published)."},
+        metadata={
+            "help": "A new model: tiny (tests), small (laptop), base or large (both as published; best-rq has no "
+            "large, but a recipe)."
+        },
     )
     config: str | None = field(default=None, metadata={"help": "A new model: JSON file with its configuration."})
     model_name_or_path: str | None = field(
@@ -35,6 +38,13 @@ class ModelArguments:
     config_overrides: dict | str | None = field(
         default=None,
         metadata={"help": "Fields of the configuration to change, as JSON: '{\"num_masks\": 4}'."},
+    )
+    preprocessor: str | None = field(
+        default=None,
+        metadata={
+            "help": "A new model's feature extractor: folder with preprocessor_config.json, such as that of "
+            "feature_statistics.py. If absent, one that normalises each utterance by itself."
+        },
     )
     reset_teacher: bool = field(
         default=False,
@@ -54,6 +64,13 @@ class ModelArguments:
             raise ValueError(f"Expected exactly one of {', '.join(choices)}, got {got}.")
         if self.reset_teacher and self.model_name_or_path is None:
             raise ValueError("--reset_teacher is for --model_name_or_path: a new model's teacher is a copy anyway.")
+        if self.reset_teacher and self.model_type != "data2vec2-audio":
+            raise ValueError(f"--reset_teacher is for models with a teacher, which {self.model_type!r} has not.")
+        if self.preprocessor is not None and self.model_name_or_path is not None:
+            raise ValueError(
+                "--preprocessor is for new models: a model of --model_name_or_path keeps the feature extractor that "
+                "it was trained with."
+            )
 
     @property
     def overrides(self) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Callbacks of pre-training, usable with any `transformers.Trainer`."""
 
+import math
 from typing import Any
 
 import torch
@@ -9,6 +10,7 @@ from torch import nn
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging
 
+from ..models.modeling_best_rq import BestRqForPreTraining
 from ..models.modeling_data2vec2 import Data2Vec2PreTrainingObjective
 
 logger = logging.get_logger(__name__)
@@ -114,3 +116,52 @@ class CollapseGuardCallback(TrainerCallback):
                     '(`teacher_scope="model"`), or average fewer layers (`average_top_k_layers`), and start again.'
                 )
                 control.should_training_stop = control.should_training_stop or self.stop
+
+
+class CodebookGuardCallback(TrainerCallback):
+    """Speaks up when a random-projection quantizer gives almost all frames the same few codes, while the loss may look
+    fine: few codes are easy to predict, and nothing is learned from them.
+
+    Codes do not depend on what is learned, so the first batches tell. The measure is `target_entropy` as a share of
+    `log(codebook_size)`, that of a codebook whose codes are all equally frequent. On log-mel features of read speech
+    and of spoken digits it was .46 to .78 normalised and .02 to .30 not normalised, with codebooks of 64, 1024 and
+    8192.
+
+    Args:
+        check_steps: Optimizer steps at which to ask for a log, so that a warning does not wait for `logging_steps`.
+        stop: Stop the training instead of warning.
+    """
+
+    SMALLEST_SHARE = 1 / 3
+    # Some seconds of audio. Fewer codes cannot be different enough.
+    FEWEST_CODES = 200
+
+    def __init__(self, check_steps: tuple[int, ...] = (10, 100), stop: bool = False):
+        self.check_steps = check_steps
+        self.stop = stop
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        control.should_log = control.should_log or state.global_step in self.check_steps
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, float] | None = None,
+        model: BestRqForPreTraining | None = None,
+        **kwargs,
+    ) -> None:
+        if (logs or {}).get("codes_counted", 0) < self.FEWEST_CODES:
+            return
+        assert logs is not None
+        assert model is not None
+        if logs["target_entropy"] < self.SMALLEST_SHARE * math.log(model.config.codebook_size):
+            logger.warning(
+                f"Step {state.global_step}: the codebook is badly used. Its {model.config.codebook_size} codes are as "
+                f"good as {logs['codebook_perplexity']:.0f} that are equally frequent, so that there is little to "
+                "learn. Are the features normalised? Look at `normalization` in preprocessor_config.json: it should "
+                'be "utterance", or "dataset" with a `mean` and `std` of these very data '
+                "(training_scripts/feature_statistics.py). Are the recordings more than silence?"
+            )
+            control.should_training_stop = control.should_training_stop or self.stop

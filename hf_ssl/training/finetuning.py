@@ -20,12 +20,12 @@ from transformers import (
     EvalPrediction,
     PreTrainedConfig,
     PreTrainedModel,
+    SequenceFeatureExtractor,
     TrainerCallback,
     TrainerControl,
     TrainerState,
     TrainingArguments,
     Wav2Vec2CTCTokenizer,
-    Wav2Vec2FeatureExtractor,
     Wav2Vec2Processor,
 )
 
@@ -39,15 +39,18 @@ SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
 WORD_DELIMITER = "|"
 # What never changes a word's sound. The apostrophe and other letters' marks stay.
 PUNCTUATION = '.,;:!?"“”„«»()[]{}…–—-'  # noqa: RUF001
-DROPOUT_FIELDS = (
+# Probabilities of what happens at random in an encoder that trains, but for masks.
+NOISE_FIELDS = (
     "hidden_dropout",
     "attention_dropout",
     "activation_dropout",
     "input_dropout",
     "prenet_dropout",
+    "subsampling_dropout",
     "feat_proj_dropout",
     "layerdrop",
     "prenet_layerdrop",
+    "dynamic_chunk_prob",
 )
 
 AutoModelClass = TypeVar("AutoModelClass")
@@ -334,7 +337,7 @@ def read_vocabulary(path: str | Path) -> dict[str, int]:
     return vocabulary
 
 
-def make_processor(feature_extractor: Wav2Vec2FeatureExtractor, vocabulary: Mapping[str, int]) -> Wav2Vec2Processor:
+def make_processor(feature_extractor: SequenceFeatureExtractor, vocabulary: Mapping[str, int]) -> Wav2Vec2Processor:
     """Feature extractor and tokenizer in one, to be saved with the model."""
     with tempfile.TemporaryDirectory() as folder:
         vocabulary_file = Path(folder) / "vocab.json"
@@ -351,9 +354,10 @@ def load_model(auto_class: Any, model_args: FineTunedModelArguments, config: Pre
 
 
 def without_noise(config: PreTrainedConfig) -> dict[str, Any]:
-    """Overrides that turn off dropout, LayerDrop and masks: a frozen encoder has nothing to be regularised."""
+    """Overrides that turn off dropout, LayerDrop, masks and dynamic chunks: a frozen encoder has nothing to be
+    regularised."""
     fields = config.to_dict()
-    return {name: 0.0 for name in DROPOUT_FIELDS if name in fields} | {"apply_spec_augment": False}
+    return {name: 0.0 for name in NOISE_FIELDS if name in fields} | {"apply_spec_augment": False}
 
 
 def load_config(model_args: FineTunedModelArguments) -> PreTrainedConfig:

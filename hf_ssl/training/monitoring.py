@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Figures that show whether the targets of self-distillation carry information or have collapsed."""
+"""Figures that show whether targets carry information: those of self-distillation may collapse, and those of a
+quantizer use a few codes only where features are badly normalised."""
 
 import torch
 
@@ -47,3 +48,53 @@ def between_utterance_share(targets: torch.Tensor, frame_mask: torch.Tensor | No
     mean = (targets * weights).sum(dim=(0, 1)) / total_count
     total = ((targets - mean).square() * weights).sum(dim=(0, 1)) / (total_count - 1)
     return between.mean() / total.mean()
+
+
+def masked_accuracy(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
+    """Share of predicted codes that are right.
+
+    Args:
+        logits: `(num_predicted, num_codebooks, codebook_size)`.
+        codes: `(num_predicted, num_codebooks)`.
+
+    Returns:
+        A scalar; NaN if nothing was predicted.
+    """
+    return (logits.argmax(dim=-1) == codes).float().mean()
+
+
+def code_counts(codes: torch.Tensor, codebook_size: int) -> torch.Tensor:
+    """How often each code occurs; counts of several batches and processes may be added up.
+
+    Args:
+        codes: `(num_vectors, num_codebooks)`.
+        codebook_size: Codes per codebook.
+
+    Returns:
+        `(num_codebooks, codebook_size)`, long.
+    """
+    num_codebooks = codes.shape[-1]
+    offsets = torch.arange(num_codebooks, device=codes.device) * codebook_size
+    counts = torch.bincount((codes + offsets).flatten(), minlength=num_codebooks * codebook_size)
+    return counts.view(num_codebooks, codebook_size)
+
+
+def codebook_usage(counts: torch.Tensor) -> torch.Tensor:
+    """Share of the codebook that occurs, averaged over codebooks.
+
+    Args:
+        counts: From [`code_counts`]. Few vectors cannot use all of a large codebook.
+    """
+    return (counts > 0).float().mean()
+
+
+def target_entropy(counts: torch.Tensor) -> torch.Tensor:
+    """Entropy of the codes' frequencies in nats, averaged over codebooks: the loss of a model that knows frequencies
+    and nothing else. Of [`code_counts`]."""
+    frequencies = counts.float() / counts.sum(dim=-1, keepdim=True)
+    return torch.special.entr(frequencies).sum(dim=-1).mean()
+
+
+def codebook_perplexity(counts: torch.Tensor) -> torch.Tensor:
+    """Number of codes that, used equally often, would have the same entropy. Of [`code_counts`]."""
+    return target_entropy(counts).exp()

@@ -18,10 +18,19 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from ..data.dataset import AudioDataset, LengthGroupedSampler
 from ..hub import explain_hub_error, own_card, training_card
+from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.teacher import ema_decay
 from .callbacks import NonFiniteGradientCallback, TeacherUpdateCallback
-from .monitoring import between_utterance_share, feature_std
+from .monitoring import (
+    between_utterance_share,
+    code_counts,
+    codebook_perplexity,
+    codebook_usage,
+    feature_std,
+    masked_accuracy,
+    target_entropy,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -146,7 +155,7 @@ class PreTrainingTrainer(AudioTrainer):
     """`AudioTrainer` whose logs have the figures of the objective and the speed.
 
     Args:
-        sampling_rate: Samples per second of `input_values`, for `audio_seconds_per_second` in the logs.
+        sampling_rate: Samples per second of the audio, for `audio_seconds_per_second` in the logs.
         *args, **kwargs: As for `transformers.Trainer`.
     """
 
@@ -158,6 +167,10 @@ class PreTrainingTrainer(AudioTrainer):
     def step_metrics(self, outputs: Any) -> dict[str, torch.Tensor]:
         """Figures of one forward pass, averaged until the next log; NaN means that there is none this time."""
         return {}
+
+    def num_samples(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Samples of audio in a batch, without padding."""
+        return inputs["attention_mask"].sum()
 
     def train(self, *args, **kwargs):
         self._reset_meters()  # the time since the trainer was made is no training time
@@ -171,7 +184,7 @@ class PreTrainingTrainer(AudioTrainer):
 
     @torch.no_grad()
     def _record(self, inputs: Mapping[str, torch.Tensor], outputs: Any) -> None:
-        self._audio_samples += inputs["attention_mask"].sum()
+        self._audio_samples += self.num_samples(inputs)
         for name, value in self.step_metrics(outputs).items():
             is_number = ~torch.isnan(value)
             self._sums[name] = self._sums[name] + torch.where(is_number, value, 0.0).float()
@@ -240,3 +253,45 @@ class SelfDistillationTrainer(PreTrainingTrainer):
                 anneal_steps=config.ema_anneal_end_step,
             )
         super().log(logs, start_time)
+
+
+class BestRqTrainer(PreTrainingTrainer):
+    """Trainer of BEST-RQ, which logs how well masked codes are predicted and how well the codebook is used."""
+
+    def step_metrics(self, outputs: BestRqForPreTrainingOutput) -> dict[str, torch.Tensor]:
+        """Share of predicted codes that are right, and how much was masked."""
+        assert outputs.logits is not None
+        assert outputs.codes is not None
+        assert outputs.prediction_mask is not None
+        assert outputs.mask_time_indices is not None
+        masked = outputs.mask_time_indices
+        num_frames = masked.numel() if outputs.frame_mask is None else outputs.frame_mask.sum()
+        return {
+            "masked_accuracy": masked_accuracy(outputs.logits, outputs.codes[outputs.prediction_mask]),
+            "masked_share": masked.sum() / num_frames,
+        }
+
+    def num_samples(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Samples of audio in a batch, whose attention mask is of mel frames."""
+        return inputs["attention_mask"].sum() * self.accelerator.unwrap_model(self.model).config.hop_length
+
+    @torch.no_grad()
+    def _record(self, inputs: Mapping[str, torch.Tensor], outputs: BestRqForPreTrainingOutput) -> None:
+        super()._record(inputs, outputs)
+        assert outputs.codes is not None
+        codes = outputs.codes.flatten(0, 1) if outputs.frame_mask is None else outputs.codes[outputs.frame_mask]
+        self._code_counts += code_counts(codes, self.accelerator.unwrap_model(self.model).config.codebook_size)
+
+    def _read_meters(self) -> dict[str, float]:
+        """Also figures of all codes of real frames since the last log, masked or not: masks do not depend on them."""
+        counts = self.accelerator.reduce(self._code_counts, reduction="sum")
+        return super()._read_meters() | {
+            "codebook_usage": codebook_usage(counts).item(),
+            "codebook_perplexity": codebook_perplexity(counts).item(),
+            "target_entropy": target_entropy(counts).item(),
+            "codes_counted": int(counts.sum()),
+        }
+
+    def _reset_meters(self) -> None:
+        super()._reset_meters()
+        self._code_counts: Any = 0

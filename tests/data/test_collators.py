@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers import Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 
+from hf_ssl import BestRqFeatureExtractor
 from hf_ssl.data import DataCollatorForAudioClassification, DataCollatorForCTC
 
 
@@ -158,3 +159,27 @@ def test_features_without_audio(feature_extractor):
         collator([{"label": "cat"}])
     with pytest.raises(ValueError, match="at least one feature"):
         collator([])
+
+
+class TestLogMelFeatures:
+    """BEST-RQ's feature extractor in the same collators: `input_features`, and a mask over mel frames."""
+
+    def test_ctc_batch(self, processor):
+        processor = Wav2Vec2Processor(feature_extractor=BestRqFeatureExtractor(), tokenizer=processor.tokenizer)
+        waveforms = [waveform(4000), waveform(2500)]
+        batch = DataCollatorForCTC(processor)(
+            [{"input_values": audio, "transcription": "AB"} for audio in waveforms],
+        )
+        assert set(batch) == {"input_features", "attention_mask", "labels"}
+        assert batch["input_features"].shape == (2, 26, 80)
+        assert batch["input_features"].dtype == torch.float32
+        assert batch["attention_mask"].sum(dim=1).tolist() == [26, 16]
+        alone = BestRqFeatureExtractor()(waveforms[1], return_tensors="pt")["input_features"][0]
+        torch.testing.assert_close(batch["input_features"][1, :16], alone, atol=1e-4, rtol=0)
+        assert not batch["input_features"][1, 16:].any()
+
+    def test_classification_batch(self):
+        collator = DataCollatorForAudioClassification(BestRqFeatureExtractor(return_attention_mask=False), LABEL2ID)
+        batch = collator([{"input_values": waveform(4000), "label": "dog"}])
+        assert set(batch) == {"input_features", "attention_mask", "labels"}
+        assert batch["labels"].tolist() == [1]

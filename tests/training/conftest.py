@@ -8,8 +8,8 @@ import pytest
 from training_helpers import write_metadata, write_recordings
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
-from hf_ssl import Data2Vec2AudioForPreTraining
-from hf_ssl.training.model_sizes import data2vec2_audio_config
+from hf_ssl import BestRqFeatureExtractor, BestRqForPreTraining, Data2Vec2AudioForPreTraining
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
 
 
 @pytest.fixture(autouse=True)
@@ -37,3 +37,12 @@ def pretrained(tmp_path: Path) -> Path:
     Data2Vec2AudioForPreTraining(data2vec2_audio_config("tiny", initializer_range=0.1)).save_pretrained(folder)
     Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture
+def pretrained_best_rq(tmp_path: Path) -> Path:
+    """The folder of a tiny BEST-RQ model, as pre-training saves it."""
+    set_seed(0)
+    BestRqForPreTraining(best_rq_config("tiny")).save_pretrained(tmp_path / "pretrained_best_rq")
+    BestRqFeatureExtractor().save_pretrained(tmp_path / "pretrained_best_rq")
+    return tmp_path / "pretrained_best_rq"

@@ -30,7 +30,7 @@ from hf_ssl.training.finetuning import (
     tri_stage_schedule,
     without_noise,
 )
-from hf_ssl.training.model_sizes import data2vec2_audio_config
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
 from hf_ssl.training.running import override_config
 
 
@@ -210,6 +210,14 @@ def test_without_noise_covers_every_dropout_of_the_configuration():
     assert left in ([], ["drop_path_rates", "prenet_drop_path_rates"])
     assert quiet.apply_spec_augment is False
     assert torch.tensor(quiet.drop_path_rates).sum() == 0
+
+
+def test_without_noise_covers_best_rq_too():
+    quiet = override_config(best_rq_config("base"), without_noise(best_rq_config("base", dynamic_chunk_prob=0.6)))
+    names = [name for name in quiet.to_dict() if "dropout" in name or name in ("layerdrop", "dynamic_chunk_prob")]
+    assert len(names) == 7
+    assert {quiet.to_dict()[name] for name in names} == {0.0}
+    assert quiet.apply_spec_augment is False
 
 
 def test_overriding_what_is_not_there():

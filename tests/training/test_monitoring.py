@@ -1,8 +1,17 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+import math
+
 import pytest
 import torch
 
 from hf_ssl.training import between_utterance_share, feature_std
+from hf_ssl.training.monitoring import (
+    code_counts,
+    codebook_perplexity,
+    codebook_usage,
+    masked_accuracy,
+    target_entropy,
+)
 
 
 def test_feature_std():
@@ -31,3 +40,33 @@ def test_share_ignores_padding():
 
 def test_one_utterance_has_no_share():
     assert between_utterance_share(torch.randn(1, 10, 4)).isnan()
+
+
+def test_masked_accuracy() -> None:
+    logits = torch.zeros(4, 1, 5)
+    logits[torch.arange(4), 0, torch.tensor([0, 1, 2, 3])] = 1
+    assert masked_accuracy(logits, torch.tensor([[0], [1], [2], [4]])).item() == 0.75
+    assert masked_accuracy(logits[:0], torch.zeros(0, 1, dtype=torch.long)).isnan()
+
+
+def test_figures_of_codebooks() -> None:
+    even = torch.arange(8).repeat(3).unsqueeze(-1)
+    assert codebook_usage(code_counts(even, 16)).item() == 0.5
+    assert target_entropy(code_counts(even, 16)).item() == pytest.approx(math.log(8))
+    assert codebook_perplexity(code_counts(even, 16)).item() == pytest.approx(8)
+    assert codebook_perplexity(code_counts(torch.full((9, 1), 3), 16)).item() == 1  # collapsed
+    uneven = torch.tensor([0, 0, 0, 1]).unsqueeze(-1)
+    entropy = -0.75 * math.log(0.75) - 0.25 * math.log(0.25)
+    assert target_entropy(code_counts(uneven, 2)).item() == pytest.approx(entropy)
+
+
+def test_figures_are_averaged_over_codebooks() -> None:
+    codes = torch.stack([torch.arange(4), torch.zeros(4, dtype=torch.long)], dim=-1)
+    assert codebook_usage(code_counts(codes, 4)).item() == pytest.approx((1 + 0.25) / 2)
+    assert target_entropy(code_counts(codes, 4)).item() == pytest.approx(math.log(4) / 2)
+
+
+def test_counts_add_up_over_batches() -> None:
+    codes = torch.tensor([[0, 2], [0, 1], [3, 1]])
+    assert code_counts(codes, 4).tolist() == [[2, 0, 0, 1], [0, 2, 1, 0]]
+    assert torch.equal(code_counts(codes[:1], 4) + code_counts(codes[1:], 4), code_counts(codes, 4))

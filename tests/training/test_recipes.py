@@ -8,19 +8,21 @@ from pathlib import Path
 import pytest
 import torch
 from training_helpers import QUICK, SCRIPTS, load_script
+from transformers import AutoModelForPreTraining, get_scheduler
 
-from hf_ssl import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
+from hf_ssl import Data2Vec2AudioForCTC
 from hf_ssl.training.arguments import ModelArguments, parse_arguments, read_recipe
-from hf_ssl.training.model_sizes import DATA2VEC2_AUDIO_TINY, data2vec2_audio_config
+from hf_ssl.training.model_sizes import BEST_RQ_TINY, DATA2VEC2_AUDIO_TINY, data2vec2_audio_config
 from hf_ssl.training.running import override_config
 
 RECIPES = sorted((SCRIPTS / "recipes").glob("*.yaml"))
-PRETRAINING = [path for path in RECIPES if path.name.startswith("data2vec2_audio")]
+PRETRAINING = [path for path in RECIPES if path.name.startswith(("data2vec2_audio", "best_rq"))]
 PUBLISHED_CTC = [path for path in RECIPES if path.stem in ("ctc_10min", "ctc_1h", "ctc_10h", "ctc_100h", "ctc_960h")]
 # Other recipes that start from a pre-trained model, and the script and flags of each.
 STARTING_FROM_A_MODEL = {
     "continue_pretraining": ("pretrain_speech", ["--min_seconds", "0.3"]),
     "ctc_telephone": ("finetune_ctc", []),
+    "ctc_best_rq": ("finetune_ctc", []),
     "audio_tagging": ("finetune_audio_classification", ["--label_column", "tags"]),
     "speaker_verification": (
         "finetune_speaker_verification",
@@ -28,14 +30,21 @@ STARTING_FROM_A_MODEL = {
     ),
 }
 
-# Trainable parameters, the decoder's among them and the teacher's not. Base: 93.8 M are published.
+# Trainable parameters: with data2vec 2.0's decoder (93.8 M are published for base) and BEST-RQ's head over codes, and
+# without the teacher.
 NUM_PARAMETERS = {
     "data2vec2_audio_base_librispeech": 93_783_308,
     "data2vec2_audio_large_librilight": 315_184_144,
     "data2vec2_audio_one_gpu": 93_783_308,
     "data2vec2_audio_laptop": 3_709_894,
     "data2vec2_audio_cpu_hour": 1_263_748,
+    "best_rq_open_source_base": 94_029_024,
+    "best_rq_paper_xl": 613_920_288,
+    "best_rq_one_gpu": 94_029_024,
+    "best_rq_laptop": 5_634_384,
+    "best_rq_cpu_hour": 1_776_976,
 }
+SHRUNK = {"data2vec2-audio": DATA2VEC2_AUDIO_TINY | {"num_prenet_layers": 1}, "best-rq": BEST_RQ_TINY}
 # Clips per update that the comment of each recipe promises.
 GLOBAL_BATCH = {
     "data2vec2_audio_base_librispeech": 40,
@@ -43,8 +52,14 @@ GLOBAL_BATCH = {
     "data2vec2_audio_one_gpu": 24,
     "data2vec2_audio_laptop": 8,
     "data2vec2_audio_cpu_hour": 4,
+    "best_rq_open_source_base": 576,
+    "best_rq_paper_xl": 512,
+    "best_rq_one_gpu": 96,
+    "best_rq_laptop": 8,
+    "best_rq_cpu_hour": 8,
     "continue_pretraining": 24,
     "ctc_telephone": 32,
+    "ctc_best_rq": 128,
     "audio_tagging": 48,
     "speaker_verification": 50,
 }
@@ -66,7 +81,7 @@ def test_full_size_models_for_pre_training(path):
     script = load_script("pretrain_speech")
     model_recipe = {key: recipe[key] for key in ("model_type", "model_size", "config_overrides") if key in recipe}
     with torch.device("meta"):
-        model = Data2Vec2AudioForPreTraining(script.make_config(ModelArguments(**model_recipe)))
+        model = AutoModelForPreTraining.from_config(script.make_config(ModelArguments(**model_recipe)))
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     assert trainable == NUM_PARAMETERS[path.stem]
 
@@ -97,7 +112,8 @@ def test_every_way_to_the_global_batch_gives_it(path):
 
 @pytest.mark.parametrize("path", PRETRAINING, ids=name)
 def test_pre_training_shrunk(path, recordings, tmp_path):
-    shrunk = read_recipe(path).get("config_overrides", {}) | DATA2VEC2_AUDIO_TINY | {"num_prenet_layers": 1}
+    recipe = read_recipe(path)
+    shrunk = recipe.get("config_overrides", {}) | SHRUNK[recipe["model_type"]]
     flags = [
         "--data",
         str(recordings),
@@ -134,10 +150,11 @@ def test_ctc_shrunk(path, pretrained, transcribed, tmp_path):
 
 
 @pytest.mark.parametrize("stem", STARTING_FROM_A_MODEL)
-def test_recipe_that_starts_from_a_model(stem, pretrained, transcribed, tmp_path):
+def test_recipe_that_starts_from_a_model(stem, pretrained, pretrained_best_rq, transcribed, tmp_path):
     script, flags = STARTING_FROM_A_MODEL[stem]
     path = SCRIPTS / "recipes" / f"{stem}.yaml"
-    flags = ["--model_name_or_path", str(pretrained), "--data", str(transcribed), *flags]
+    model = pretrained_best_rq if stem == "ctc_best_rq" else pretrained
+    flags = ["--model_name_or_path", str(model), "--data", str(transcribed), *flags]
     flags += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--logging_steps", "1"]
     flags += ["--save_strategy", "no", *QUICK, "--dataloader_persistent_workers", "false"]
     trainer = load_script(script).main([str(path), *flags])
@@ -160,3 +177,18 @@ def test_recipes_are_accepted_by_their_scripts_parsers(tmp_path):
     )
     assert (training.learning_rate, training.max_steps, training.warmup_steps) == (7.5e-4, 400_000, 8000)
     assert (data.min_seconds, data.max_seconds) == (2.0, 20.0)
+
+
+def test_best_rq_as_published():
+    """SpeechBrain's masks and schedule; `inverse_sqrt` is its NoamScheduler."""
+    recipe = read_recipe(SCRIPTS / "recipes" / "best_rq_open_source_base.yaml")
+    config = load_script("pretrain_speech").make_config(
+        ModelArguments(model_type="best-rq", model_size="base", config_overrides=recipe["config_overrides"])
+    )
+    masks = (config.mask_prob, config.mask_length, config.mask_sampling, config.mask_noise_std)
+    assert masks == (0.15, 4, "grid", 0.1)
+    assert (config.dynamic_chunk_prob, config.dynamic_left_context_prob) == (0.6, 0.75)
+    optimizer = torch.optim.AdamW([torch.nn.Parameter(torch.zeros(1))], lr=float(recipe["learning_rate"]))
+    schedule = get_scheduler(recipe["lr_scheduler_type"], optimizer, num_warmup_steps=recipe["warmup_steps"])
+    factors = {step: schedule.lr_lambdas[0](step) for step in (5_000, 25_000, 100_000)}
+    assert factors == pytest.approx({5_000: 0.2, 25_000: 1.0, 100_000: 0.5})
