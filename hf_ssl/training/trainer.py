@@ -117,7 +117,10 @@ class AudioTrainer(Trainer):
             self._report_failed_pushes()
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
-        """With the code that the configuration names, which transformers leaves out until the end of training."""
+        """With the code that the configuration names, which transformers leaves out until the end of training; and,
+        with `--hub_always_push`, after the push before, whose files would be overwritten while they are read."""
+        if self.args.hub_always_push:
+            self._finish_current_push()
         self._report_failed_pushes()
         assert self.args.output_dir is not None
         if self.is_world_process_zero():
