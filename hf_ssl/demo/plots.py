@@ -131,7 +131,7 @@ def _draw_bars(axes: Axes, task: str, metric: str, results: Sequence[dict[str, A
     chances = [100 * result["chance"] for result in results if "chance" in result]
     if chances:
         axes.axhline(max(chances), color="black", linestyle=":", linewidth=1.5, label=f"guessing: {max(chances):.1f}")
-        axes.legend(loc="upper right", frameon=False)
+        axes.legend(loc="upper left", frameon=False)
 
 
 def _wrap(name: str, width: int = 13) -> str:
