@@ -11,11 +11,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     # Workers that each start a thread per core fight for the cores and become several times slower.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Iterator
-
 import pytest
 import torch
-from transformers.utils import logging as transformers_logging
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,11 +35,3 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
             item.add_marker(skip_slow)
         if item.get_closest_marker("gpu") and not torch.cuda.is_available():
             item.add_marker(skip_gpu)
-
-
-@pytest.fixture(autouse=True)
-def transformers_verbosity() -> Iterator[None]:
-    """Gives transformers its voice back: the demo silences it, and tests that listen may come after it."""
-    verbosity = transformers_logging.get_verbosity()
-    yield
-    transformers_logging.set_verbosity(verbosity)

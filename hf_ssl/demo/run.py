@@ -8,15 +8,12 @@ choice of learning rate, and a second time as much wall time as pre-training and
 from __future__ import annotations
 
 import json
-import logging
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import datasets
-import transformers
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
 from .. import Data2Vec2AudioConfig, Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
@@ -28,6 +25,7 @@ from ..training.running import override_config
 from .arms import CTCResult, CTCTask, PreTrained, has_fast_bfloat16, pretrain
 from .data import SAMPLING_RATE, DemoData, LabelledSplits, own_data, read_waveforms, synthetic_data, total_seconds
 from .plots import plot_demo
+from .quiet import quiet_libraries
 
 # The `small` size again smaller, so that it sees a few thousand batches in minutes.
 MODEL = {
@@ -86,6 +84,7 @@ class DemoConfig:
         return replace(self, pretraining_minutes=minutes)
 
 
+@quiet_libraries()
 def run_demo(config: DemoConfig) -> list[dict[str, Any]]:
     """Runs the whole demo.
 
@@ -96,7 +95,6 @@ def run_demo(config: DemoConfig) -> list[dict[str, Any]]:
         ValueError: The data cannot be used; the message says why.
     """
     started = time.perf_counter()
-    _quieten()
     folder = Path(config.output_dir)
     skipped = SkippedFiles(str(folder / "skipped_files.jsonl"))
     data = _open_data(config, folder, skipped)
@@ -303,11 +301,3 @@ def _write_results(config: DemoConfig, folder: Path, pretrained: PreTrained, res
 
 def _headline(text: str) -> None:
     print(f"\n{text}\n{'-' * len(text)}", flush=True)
-
-
-def _quieten() -> None:
-    """Progress bars stay; what libraries tell of loading and of heads that are new is noise here."""
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    datasets.utils.logging.disable_progress_bar()
-    logging.getLogger("hf_ssl").setLevel(logging.WARNING)

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import transformers
 
 from hf_ssl import Data2Vec2AudioForPreTraining
 from hf_ssl.demo.run import LOG_MEL, PRETRAINED, SAME_TIME, UNTRAINED, DemoConfig, run_demo
@@ -76,8 +77,10 @@ def test_unknown_label_column_is_named(tmp_path: Path) -> None:
     config = DemoConfig(
         output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), label_columns=("colour",), **QUICK
     )
+    verbosity = transformers.utils.logging.get_verbosity()
     with pytest.raises(ValueError, match=r"no column 'colour'.*animal"):
         run_demo(config)
+    assert transformers.utils.logging.get_verbosity() == verbosity  # the demo silences libraries for itself alone
 
 
 def test_folder_without_audio_is_named(tmp_path: Path) -> None:
