@@ -1,10 +1,11 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """The scripts behind figures of the docs run, and measure what they say."""
 
+import json
 from pathlib import Path
 
 import pytest
-from training_helpers import load_script, write_metadata, write_recordings
+from training_helpers import QUICK, load_script, write_metadata, write_recordings
 
 
 def test_linear_probe_prints_every_arm(pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,6 +19,42 @@ def test_linear_probe_prints_every_arm(pretrained: Path, tmp_path: Path, capsys:
     assert "label: 16 clips to learn from, 16 to test" in printed
     for arm, accuracy in accuracies.items():
         assert f"{arm:<22} {accuracy:6.1%}" in printed
+
+
+def test_frozen_encoders_compares_arms_with_untrained_twins(
+    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for seed, split in enumerate(("train", "validation", "test")):
+        write_metadata(write_recordings(tmp_path / "labelled" / split, count=8, seed=seed))
+    script = load_script("benchmarks/frozen_encoders")
+    data = str(tmp_path / "labelled")
+    arguments = ["--arm", f"ours={pretrained}", "--arm", f"ours={pretrained}", "--classify", data, "label"]
+    results = script.main([*arguments, "--recognise", data, "transcription", "--results", str(tmp_path / "r.jsonl")])
+    runs = {(result["arm"], result["seed"], result["task"]) for result in results}
+    tasks = ("labelled transcription", "labelled label")
+    arms = (("ours", 0), ("ours", 1), ("ours, untrained", 0), ("log-mel, no network", 0))
+    assert runs == {(*arm, task) for arm in arms for task in tasks}
+    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == len(results)
+    assert "2 seeds" in capsys.readouterr().out
+
+
+def test_frozen_encoders_wants_named_arms(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="NAME=FOLDER"):
+        load_script("benchmarks/frozen_encoders").main(["--arm", str(tmp_path)])
+
+
+def test_wav2vec2_baseline_trains(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "data", count=8)
+    script = load_script("benchmarks/pretrain_wav2vec2")
+    tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    quantizer = {"codevector_dim": 8, "proj_codevector_dim": 8, "num_codevectors_per_group": 4, "num_negatives": 5}
+    overrides = json.dumps(tiny | quantizer | {"conv_dim": [8] * 7, "mask_time_prob": 0.5, "mask_time_length": 2})
+    arguments = ["--data", str(tmp_path / "data"), "--min_seconds", "0.1", "--output_dir", str(tmp_path / "out")]
+    trainer = script.main([*arguments, *QUICK, "--config_overrides", overrides, "--max_steps", "4"])
+    history = [entry for entry in trainer.state.log_history if "train_loss" in entry]
+    assert 0.5 < history[0]["train_loss"] < 3  # log(6) = 1.8 for guesses, and the diversity of the codes
+    assert trainer.model.quantizer.temperature == pytest.approx(0.5)
+    assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
 @pytest.mark.slow

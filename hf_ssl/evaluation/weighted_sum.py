@@ -1,0 +1,204 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Small heads over a learned weighted sum of a frozen encoder's layers, as in SUPERB (Yang et al., 2021).
+
+Every encoder gets the same heads, the same updates and the same choice of learning rates; learning rate and epoch are
+chosen on validation, and the test is used once.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import jiwer
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+LEARNING_RATES = (1e-3, 4e-3)
+BLANK = 0
+
+
+class Clips(NamedTuple):
+    """Clips of one split.
+
+    Attributes:
+        features: One tensor per clip, `(num_layers, num_frames, feature_size)`, see [`extract_layer_features`].
+        labels: One per clip: a class, or a transcript.
+    """
+
+    features: Sequence[torch.Tensor]
+    labels: Sequence[str]
+
+
+@dataclass(frozen=True)
+class HeadResult:
+    """What a head achieved.
+
+    Attributes:
+        test (`float`): Accuracy, or character error rate, on test.
+        validation (`float`): The same on validation, by which learning rate and epoch were chosen.
+        learning_rate (`float`), epoch (`int`): What was chosen.
+        layer_weights (`tuple[float, ...]`): Of the sum, lowest layer first.
+    """
+
+    test: float
+    validation: float
+    learning_rate: float
+    epoch: int
+    layer_weights: tuple[float, ...]
+
+
+class WeightedSum(nn.Module):
+    """Sum of layers, `(num_layers, ..., feature_size)`, with the softmax of learned weights."""
+
+    def __init__(self, num_layers: int):
+        super().__init__()
+        self.scores = nn.Parameter(torch.zeros(num_layers))
+
+    def forward(self, layers: torch.Tensor) -> torch.Tensor:
+        return torch.einsum("l,l...->...", self.scores.softmax(0), layers.float())
+
+
+class ClassificationHead(nn.Module):
+    """Weighted sum, mean over time, linear layer. The mean comes first, which gives the same and costs less."""
+
+    def __init__(self, num_layers: int, feature_size: int, num_classes: int):
+        super().__init__()
+        self.weighted_sum = WeightedSum(num_layers)
+        self.classifier = nn.Linear(feature_size, num_classes)
+
+    def forward(self, pooled: torch.Tensor) -> torch.Tensor:
+        """`(num_layers, batch_size, feature_size)` -> `(batch_size, num_classes)`."""
+        return self.classifier(self.weighted_sum(pooled))
+
+
+class RecognitionHead(nn.Module):
+    """Weighted sum, one bidirectional LSTM layer, linear layer over characters."""
+
+    def __init__(self, num_layers: int, feature_size: int, num_characters: int, lstm_size: int = 128):
+        super().__init__()
+        self.weighted_sum = WeightedSum(num_layers)
+        self.lstm = nn.LSTM(feature_size, lstm_size, batch_first=True, bidirectional=True)
+        self.classifier = nn.Linear(2 * lstm_size, num_characters)
+
+    def forward(self, layers: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+        """`(num_layers, batch_size, num_frames, feature_size)` -> `(batch_size, num_frames, num_characters)`."""
+        packed = nn.utils.rnn.pack_padded_sequence(
+            self.weighted_sum(layers), lengths, batch_first=True, enforce_sorted=False
+        )
+        return self.classifier(nn.utils.rnn.pad_packed_sequence(self.lstm(packed)[0], batch_first=True)[0])
+
+
+def classify(train: Clips, validation: Clips, test: Clips, *, seed: int, num_epochs: int = 100) -> HeadResult:
+    """Trains a classification head.
+
+    Returns:
+        `HeadResult` of accuracies. Test clips of classes that do not occur in training count as errors.
+    """
+    classes = {label: index for index, label in enumerate(sorted(set(train.labels)))}
+    pooled = [torch.stack([clip.float().mean(1) for clip in split.features], 1) for split in (train, validation, test)]
+    targets = [torch.tensor([classes.get(label, -1) for label in split.labels]) for split in (train, validation, test)]
+
+    def make_head() -> ClassificationHead:
+        return ClassificationHead(pooled[0].shape[0], pooled[0].shape[2], len(classes))
+
+    def batch_losses(head: nn.Module, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        for rows in torch.randperm(len(targets[0]), generator=generator).split(32):
+            yield F.cross_entropy(head(pooled[0][:, rows]), targets[0][rows])
+
+    def score(head: nn.Module, split: int) -> float:
+        return (head(pooled[split]).argmax(-1) == targets[split]).double().mean().item()
+
+    return _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)
+
+
+def recognise(train: Clips, validation: Clips, test: Clips, *, seed: int, num_epochs: int = 15) -> HeadResult:
+    """Trains a recognition head by connectionist temporal classification, over the characters of the training clips.
+
+    Returns:
+        `HeadResult` of character error rates of greedy decoding.
+    """
+    characters = sorted(set().union(*train.labels))
+    numbers = {character: index + 1 for index, character in enumerate(characters)}
+    splits = (train, validation, test)
+
+    def make_head() -> RecognitionHead:
+        num_layers, _, feature_size = train.features[0].shape
+        return RecognitionHead(num_layers, feature_size, len(characters) + 1)
+
+    def batch_losses(head: nn.Module, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        batches = _length_batches(train.features)
+        for batch in torch.randperm(len(batches), generator=generator).tolist():
+            layers, lengths = _pad([train.features[row] for row in batches[batch]])
+            targets = [torch.tensor([numbers[letter] for letter in train.labels[row]]) for row in batches[batch]]
+            yield F.ctc_loss(
+                head(layers, lengths).log_softmax(-1).transpose(0, 1),
+                torch.cat(targets),
+                lengths,
+                torch.tensor([len(target) for target in targets]),
+                blank=BLANK,
+                zero_infinity=True,
+            )
+
+    def score(head: nn.Module, split: int) -> float:
+        hypotheses = [""] * len(splits[split].labels)
+        for rows in _length_batches(splits[split].features):
+            layers, lengths = _pad([splits[split].features[row] for row in rows])
+            for row, scores, length in zip(rows, head(layers, lengths), lengths.tolist(), strict=True):
+                tokens = scores[:length].argmax(-1).unique_consecutive().tolist()
+                hypotheses[row] = "".join(characters[token - 1] for token in tokens if token != BLANK)
+        return -jiwer.cer(list(splits[split].labels), hypotheses)
+
+    result = _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)
+    return HeadResult(-result.test, -result.validation, result.learning_rate, result.epoch, result.layer_weights)
+
+
+def _choose(
+    make_head: Callable[[], ClassificationHead | RecognitionHead],
+    batch_losses: Callable[[nn.Module, torch.Generator], Iterator[torch.Tensor]],
+    score: Callable[[nn.Module, int], float],
+    *,
+    seed: int,
+    num_epochs: int,
+) -> HeadResult:
+    """Trains a head at each learning rate; tests the one, of the epoch, that scores highest on validation."""
+    best: tuple[float, float, int, nn.Module] | None = None
+    for learning_rate in LEARNING_RATES:
+        torch.manual_seed(seed)
+        head = make_head()
+        optimizer = torch.optim.AdamW(head.parameters(), lr=learning_rate)
+        generator = torch.Generator().manual_seed(seed)
+        for epoch in range(1, num_epochs + 1):
+            _train_epoch(head, optimizer, batch_losses(head, generator))
+            with torch.no_grad():
+                validation = score(head, 1)
+            if best is None or validation > best[0]:
+                best = (validation, learning_rate, epoch, deepcopy(head))
+    assert best is not None
+    validation, learning_rate, epoch, chosen = best
+    with torch.no_grad():
+        test = score(chosen, 2)
+    weights = chosen.get_parameter("weighted_sum.scores").softmax(0)
+    return HeadResult(test, validation, learning_rate, epoch, tuple(weights.tolist()))
+
+
+def _train_epoch(head: nn.Module, optimizer: torch.optim.Optimizer, losses: Iterator[torch.Tensor]) -> None:
+    for loss in losses:
+        optimizer.zero_grad()
+        loss.backward()
+        nn.utils.clip_grad_norm_(head.parameters(), 1.0)
+        optimizer.step()
+
+
+def _length_batches(features: Sequence[torch.Tensor], batch_size: int = 16) -> list[list[int]]:
+    """Rows of clips of similar length."""
+    order = np.argsort([clip.shape[1] for clip in features], kind="stable")
+    return [order[start : start + batch_size].tolist() for start in range(0, len(order), batch_size)]
+
+
+def _pad(features: Sequence[torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """`(num_layers, batch_size, num_frames, feature_size)`, and the frames of each clip."""
+    padded = nn.utils.rnn.pad_sequence([clip.transpose(0, 1) for clip in features], batch_first=True)
+    return padded.permute(2, 0, 1, 3), torch.tensor([clip.shape[1] for clip in features])
