@@ -32,7 +32,9 @@ def extract_layer_features(
     features = []
     with torch.inference_mode():
         for waveform in waveforms:
-            inputs = feature_extractor(waveform, sampling_rate=feature_extractor.sampling_rate, return_tensors="pt")
+            inputs = feature_extractor(  # type: ignore[operator]  # its subclasses are callable
+                waveform, sampling_rate=feature_extractor.sampling_rate, return_tensors="pt"
+            )
             outputs = model(**inputs.to(model.device), output_hidden_states=True)
             features.append(_normalize(torch.cat(outputs.hidden_states)))
     return features
