@@ -144,6 +144,13 @@ class AudioTrainingArguments(TrainingArguments):
     remove_unused_columns: bool = field(
         default=False, metadata={"help": "Must stay False: the collator needs what the model does not take."}
     )
+    batch_seconds: float | None = field(
+        default=None,
+        metadata={
+            "help": "Seconds of audio per device and step, padding included, instead of per_device_train_batch_size "
+            "clips: clips of similar length, as many as fit."
+        },
+    )
     train_sampling_strategy: str = field(
         default="group_by_length", metadata={"help": "group_by_length (little padding), random or sequential."}
     )

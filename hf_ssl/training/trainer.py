@@ -7,20 +7,24 @@ import shutil
 import time
 from collections import defaultdict
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from huggingface_hub import create_branch
 from torch import nn
-from torch.utils.data import IterableDataset, Sampler, SequentialSampler
+from torch.utils.data import DataLoader, IterableDataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import seed_worker
 
 from ..data.dataset import AudioDataset, LengthGroupedSampler
+from ..data.duration_batches import DurationBatchSampler
 from ..hub import explain_hub_error, own_card, training_card
 from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.teacher import ema_decay
+from .arguments import AudioTrainingArguments
 from .callbacks import NonFiniteGradientCallback, TeacherUpdateCallback
 from .monitoring import (
     between_utterance_share,
@@ -62,6 +66,36 @@ class AudioTrainer(Trainer):
         )
         self._epoch_callback.followers.append(sampler)
         return sampler
+
+    def get_train_dataloader(self) -> DataLoader:
+        """With `args.batch_seconds`, batches of so many seconds instead of so many clips."""
+        batch_seconds = self.args.batch_seconds if isinstance(self.args, AudioTrainingArguments) else None
+        if batch_seconds is None:
+            return super().get_train_dataloader()
+        if not isinstance(self.train_dataset, AudioDataset):
+            raise ValueError(
+                "Batches of seconds need to know all lengths beforehand, which streamed data do not tell. Leave "
+                "--batch_seconds out, or --streaming."
+            )
+        args = self.args
+        sampler = DurationBatchSampler(
+            self.train_dataset.lengths,
+            batch_seconds=batch_seconds,
+            batches_per_update=args.world_size * args.gradient_accumulation_steps,
+            seed=args.seed if args.data_seed is None else args.data_seed,
+        )
+        self._epoch_callback.followers = [self.train_dataset, sampler]
+        dataloader = DataLoader(
+            self.train_dataset,
+            batch_sampler=sampler,
+            collate_fn=self.data_collator,
+            num_workers=args.dataloader_num_workers,
+            pin_memory=args.dataloader_pin_memory,
+            persistent_workers=args.dataloader_persistent_workers,
+            prefetch_factor=args.dataloader_prefetch_factor,
+            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+        )
+        return self.accelerator.prepare(dataloader)
 
     def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
         """In order: transformers' sampler by length would decode the whole data set to learn the lengths."""
@@ -147,7 +181,7 @@ class _EpochCallback(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.followers: list[AudioDataset | LengthGroupedSampler] = []
+        self.followers: list[AudioDataset | LengthGroupedSampler | DurationBatchSampler] = []
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
         for follower in self.followers:

@@ -28,7 +28,9 @@ class StopAt(TrainerCallback):
             control.should_training_stop = True
 
 
-def make_trainer(folder, output_dir, seed_of_weights: int, num_workers: int) -> Trainer:
+def make_trainer(
+    folder, output_dir, seed_of_weights: int, num_workers: int, batch_seconds: float | None = None
+) -> Trainer:
     """Dropout and LayerDrop on, gradients accumulated; clips longer than 0.8 s are cropped at random."""
     set_seed(seed_of_weights)
     model = Data2Vec2AudioForPreTraining(
@@ -43,6 +45,7 @@ def make_trainer(folder, output_dir, seed_of_weights: int, num_workers: int) -> 
             output_dir=str(output_dir),
             max_steps=NUM_STEPS,
             per_device_train_batch_size=2,
+            batch_seconds=batch_seconds,
             gradient_accumulation_steps=2,
             dataloader_num_workers=num_workers,
             logging_steps=1,
@@ -64,19 +67,19 @@ def losses(trainer: Trainer) -> list[float]:
 
 
 # 12 clips make 3 updates an epoch: step 4 lies within the second epoch, step 6 at the end of it.
-@pytest.mark.parametrize("stop_at", [4, 6])
-def test_resumed_run_is_bit_identical(tmp_path, stop_at):
+@pytest.mark.parametrize(("stop_at", "batch_seconds"), [(4, None), (6, None), (4, 1.7)])
+def test_resumed_run_is_bit_identical(tmp_path, stop_at, batch_seconds):
     folder = write_recordings(tmp_path / "recordings")
-    whole = make_trainer(folder, tmp_path / "whole", seed_of_weights=1, num_workers=2)
+    whole = make_trainer(folder, tmp_path / "whole", seed_of_weights=1, num_workers=2, batch_seconds=batch_seconds)
     whole.train()
 
-    stopped = make_trainer(folder, tmp_path / "stopped", seed_of_weights=1, num_workers=2)
+    stopped = make_trainer(folder, tmp_path / "stopped", seed_of_weights=1, num_workers=2, batch_seconds=batch_seconds)
     stopped.add_callback(StopAt(stop_at))
     stopped.train()
     assert losses(stopped) == losses(whole)[:stop_at]
 
     # other weights, and another state of the random generators: all must come from the checkpoint
-    resumed = make_trainer(folder, tmp_path / "stopped", seed_of_weights=2, num_workers=2)
+    resumed = make_trainer(folder, tmp_path / "stopped", seed_of_weights=2, num_workers=2, batch_seconds=batch_seconds)
     resumed.train(resume_from_checkpoint=str(tmp_path / "stopped" / f"checkpoint-{stop_at}"))
     assert losses(resumed) == losses(whole)
 
@@ -95,3 +98,20 @@ def test_number_of_workers_makes_no_difference(tmp_path):
     items = [[batch["input_values"] for batch in trainer.get_train_dataloader()] for trainer in trainers]
     assert len(items[0]) == 6
     assert all(torch.equal(one, other) for one, other in zip(*items, strict=True))
+
+
+def test_batches_of_seconds_hold_as_many_clips_as_fit(tmp_path):
+    folder = write_recordings(tmp_path / "recordings")
+    trainer = make_trainer(folder, tmp_path / "out", 1, num_workers=0, batch_seconds=2.7)
+    batches = [batch["attention_mask"] for batch in trainer.get_train_dataloader()]
+    assert len(batches) % 2 == 0  # two of them make an update
+    assert sum(len(batch) for batch in batches) == 12
+    assert all(batch.numel() <= 2.7 * 16000 for batch in batches)
+    assert {len(batch) for batch in batches} != {2}
+
+
+def test_batches_of_seconds_need_known_lengths(tmp_path):
+    trainer = make_trainer(write_recordings(tmp_path / "recordings"), tmp_path / "out", 1, 0, batch_seconds=2.7)
+    trainer.train_dataset = list(range(4))
+    with pytest.raises(ValueError, match="streamed data do not tell"):
+        trainer.get_train_dataloader()
