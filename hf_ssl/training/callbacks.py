@@ -2,6 +2,9 @@
 """Callbacks of pre-training, usable with any `transformers.Trainer`."""
 
 import math
+import signal
+import sys
+import threading
 from typing import Any
 
 import torch
@@ -37,6 +40,51 @@ class TeacherUpdateCallback(TrainerCallback):
             return
         assert model is not None
         model.update_teacher(step=state.global_step)
+
+
+class TerminationCallback(TrainerCallback):
+    """On SIGTERM, by which a scheduler ends a job, saves a checkpoint after the current step and exits.
+
+    The exit status is 143, as of a program that SIGTERM ended. A second SIGTERM ends it at once. All processes stop
+    after the same step, whichever got the signal first.
+    """
+
+    def __init__(self) -> None:
+        self.is_requested = False
+        self._previous_handler: Any = None
+
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        if threading.current_thread() is threading.main_thread():  # others may not
+            self._previous_handler = signal.signal(signal.SIGTERM, self._request)
+
+    def _request(self, signal_number: int, frame: Any) -> None:
+        logger.warning("SIGTERM: saving a checkpoint after this step.")
+        self.is_requested = True
+        signal.signal(signal.SIGTERM, self._previous_handler)
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        if args.world_size > 1:
+            self.is_requested = _any_process(self.is_requested, args.device)
+        if self.is_requested:
+            control.should_save = True
+
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        if self.is_requested:
+            logger.warning(
+                f"Saved checkpoint-{state.global_step} in {args.output_dir}. --resume_from_checkpoint last goes on."
+            )
+            sys.exit(128 + signal.SIGTERM)
+
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        if self._previous_handler is not None:
+            signal.signal(signal.SIGTERM, self._previous_handler)
+
+
+def _any_process(value: bool, device: torch.device) -> bool:
+    """Whether `value` is true in any process."""
+    number = torch.tensor(int(value), device=device)
+    torch.distributed.all_reduce(number, op=torch.distributed.ReduceOp.MAX)
+    return bool(number)
 
 
 class NonFiniteGradientCallback(TrainerCallback):

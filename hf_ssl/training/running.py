@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 import datasets
 import transformers
 from transformers import PreTrainedConfig, TrainingArguments
-from transformers.trainer_utils import TrainOutput, get_last_checkpoint
+from transformers.trainer_utils import TrainOutput
 
 from ..data.dataset import AudioDataset, StreamedAudioDataset
 from ..data.skipped import SkippedFiles
 from ..data.sources import load_audio_sources
 from ..hub import explain_hub_error
 from .arguments import FineTuningDataArguments, SpeechDataArguments
+from .checkpoints import last_complete_checkpoint
 from .trainer import AudioTrainer
 
 logger = logging.getLogger(__name__)
@@ -167,7 +168,7 @@ def make_eval_dataset(
 
 
 def checkpoint_to_resume(training_args: TrainingArguments) -> str | None:
-    """The checkpoint that `--resume_from_checkpoint` names; `last` is the newest in the output folder.
+    """The checkpoint that `--resume_from_checkpoint` names; `last` is the newest whole one in the output folder.
 
     Raises:
         ValueError: There is none.
@@ -177,10 +178,7 @@ def checkpoint_to_resume(training_args: TrainingArguments) -> str | None:
         return None
     assert training_args.output_dir is not None
     if checkpoint == "last":
-        found = get_last_checkpoint(training_args.output_dir) if os.path.isdir(training_args.output_dir) else None
-        if found is None:
-            raise ValueError(f"--resume_from_checkpoint last: {training_args.output_dir} has no checkpoint.")
-        return found
+        return last_complete_checkpoint(training_args.output_dir)
     if not os.path.isdir(checkpoint):
         raise ValueError(f"--resume_from_checkpoint expects a checkpoint's folder or `last`, got {checkpoint!r}.")
     return checkpoint

@@ -16,7 +16,7 @@ from huggingface_hub import create_branch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import seed_worker
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints, seed_worker
 
 from ..data.dataset import AudioDataset, LengthGroupedSampler
 from ..data.duration_batches import DurationBatchSampler
@@ -25,7 +25,8 @@ from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.teacher import ema_decay
 from .arguments import AudioTrainingArguments
-from .callbacks import NonFiniteGradientCallback, TeacherUpdateCallback
+from .callbacks import NonFiniteGradientCallback, TeacherUpdateCallback, TerminationCallback
+from .checkpoints import check_same_batches, mark_complete, mark_incomplete
 from .monitoring import (
     between_utterance_share,
     code_counts,
@@ -47,6 +48,7 @@ class AudioTrainer(Trainer):
         self._epoch_callback = _EpochCallback()
         self.add_callback(self._epoch_callback)
         self.add_callback(NonFiniteGradientCallback())
+        self.add_callback(TerminationCallback())
         # Batches of streams are put together in each process: their padded lengths differ.
         if isinstance(self.train_dataset, IterableDataset):
             self.accelerator.dataloader_config.dispatch_batches = False
@@ -69,8 +71,8 @@ class AudioTrainer(Trainer):
 
     def get_train_dataloader(self) -> DataLoader:
         """With `args.batch_seconds`, batches of so many seconds instead of so many clips."""
-        batch_seconds = self.args.batch_seconds if isinstance(self.args, AudioTrainingArguments) else None
-        if batch_seconds is None:
+        batches = self._batches_of_seconds()
+        if not batches:
             return super().get_train_dataloader()
         if not isinstance(self.train_dataset, AudioDataset):
             raise ValueError(
@@ -80,8 +82,7 @@ class AudioTrainer(Trainer):
         args = self.args
         sampler = DurationBatchSampler(
             self.train_dataset.lengths,
-            batch_seconds=batch_seconds,
-            batches_per_update=args.world_size * args.gradient_accumulation_steps,
+            **batches,
             seed=args.seed if args.data_seed is None else args.data_seed,
         )
         self._epoch_callback.followers = [self.train_dataset, sampler]
@@ -96,6 +97,37 @@ class AudioTrainer(Trainer):
             worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         )
         return self.accelerator.prepare(dataloader)
+
+    def _batches_of_seconds(self) -> dict[str, Any]:
+        """Size of the batches of seconds, and how many make an update; empty where batches are of clips."""
+        args = self.args
+        if not isinstance(args, AudioTrainingArguments) or args.batch_seconds is None:
+            return {}
+        batches_per_update = args.world_size * args.gradient_accumulation_steps
+        return {"batch_seconds": args.batch_seconds, "batches_per_update": batches_per_update}
+
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
+        """As in transformers; going on from a checkpoint of a run with other global batches is refused."""
+        if isinstance(resume_from_checkpoint, str):
+            check_same_batches(resume_from_checkpoint, self._batches_of_seconds())
+        return super().train(resume_from_checkpoint, *args, **kwargs)
+
+    def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
+        """Marks the checkpoint as whole at the end, and only then deletes older ones."""
+        run_dir = self._get_output_dir(trial=trial)
+        checkpoint = os.path.join(run_dir, f"{PREFIX_CHECKPOINT_DIR}-{self.state.global_step}")
+        if self.args.should_save:
+            mark_incomplete(checkpoint)
+        self.accelerator.wait_for_everyone()
+        limit, self.args.save_total_limit = self.args.save_total_limit, None
+        try:
+            super()._save_checkpoint(model, trial)
+        finally:
+            self.args.save_total_limit = limit
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            mark_complete(checkpoint, self._batches_of_seconds())
+            rotate_checkpoints(run_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
 
     def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
         """In order: transformers' sampler by length would decode the whole data set to learn the lengths."""
@@ -209,9 +241,9 @@ class PreTrainingTrainer(AudioTrainer):
         """Samples of audio in a batch, without padding."""
         return inputs["attention_mask"].sum()
 
-    def train(self, *args, **kwargs):
+    def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
         self._reset_meters()  # the time since the trainer was made is no training time
-        return super().train(*args, **kwargs)
+        return super().train(resume_from_checkpoint, *args, **kwargs)
 
     def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)

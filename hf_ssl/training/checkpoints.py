@@ -1,0 +1,106 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Which checkpoints are whole: those in which `complete.json`, written last, names every file and its size."""
+
+import json
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
+
+logger = logging.getLogger(__name__)
+
+COMPLETE_NAME = "complete.json"
+
+
+def mark_complete(checkpoint: str | os.PathLike, batches: dict[str, Any]) -> None:
+    """Writes down that a checkpoint is whole, after all its files have reached the disk.
+
+    Args:
+        checkpoint: Its folder.
+        batches: What must be the same for the run to go on with the same data, see [`check_same_batches`].
+    """
+    folder = Path(checkpoint)
+    files = sorted(path for path in folder.rglob("*") if path.is_file() and path.name != COMPLETE_NAME)
+    for path in files:
+        _flush(path)
+    record = {"files": {path.relative_to(folder).as_posix(): path.stat().st_size for path in files}, **batches}
+    unfinished = folder / f"{COMPLETE_NAME}.tmp"
+    unfinished.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    _flush(unfinished)
+    unfinished.replace(folder / COMPLETE_NAME)
+
+
+def mark_incomplete(checkpoint: str | os.PathLike) -> None:
+    """Takes the mark away, before a run that went on from an earlier checkpoint writes this one again."""
+    (Path(checkpoint) / COMPLETE_NAME).unlink(missing_ok=True)
+
+
+def _flush(path: Path) -> None:
+    with open(path, "rb") as file:
+        os.fsync(file.fileno())
+
+
+def read_record(checkpoint: str | os.PathLike) -> dict[str, Any] | None:
+    """What `mark_complete` wrote; `None` if it did not, or if files are missing or have another size."""
+    folder = Path(checkpoint)
+    try:
+        record = json.loads((folder / COMPLETE_NAME).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    sizes = {name: (folder / name).stat().st_size for name in record["files"] if (folder / name).is_file()}
+    return record if sizes == record["files"] else None
+
+
+def last_complete_checkpoint(output_dir: str | os.PathLike) -> str:
+    """The newest checkpoint of a run that is whole; says which newer ones are not.
+
+    Raises:
+        ValueError: There is none.
+    """
+    found = sorted(_checkpoints(output_dir), reverse=True)
+    incomplete: list[str] = []
+    for _, path in found:
+        if read_record(path) is not None:
+            if incomplete:
+                logger.warning(
+                    f"Going on from {path}: {', '.join(incomplete)} is not whole. The run ended while writing it."
+                )
+            return str(path)
+        incomplete.append(path.name)
+    if incomplete:
+        raise ValueError(
+            f"No checkpoint in {output_dir} is whole: {', '.join(incomplete)} has no {COMPLETE_NAME}, or files of "
+            "other sizes than that says. If another program wrote it, name the folder instead of `last`."
+        )
+    raise ValueError(f"--resume_from_checkpoint last: {output_dir} has no checkpoint.")
+
+
+def _checkpoints(output_dir: str | os.PathLike) -> list[tuple[int, Path]]:
+    """Steps and folders of a run's checkpoints."""
+    steps = ((path.name.removeprefix(f"{PREFIX_CHECKPOINT_DIR}-"), path) for path in Path(output_dir).glob("*-*"))
+    return [(int(step), path) for step, path in steps if step.isdigit() and path.is_dir()]
+
+
+def check_same_batches(checkpoint: str | os.PathLike, batches: dict[str, Any]) -> None:
+    """Checks that a run goes on with the same global batches.
+
+    Args:
+        checkpoint: The checkpoint it goes on from. One of another program, without a record, is not checked.
+        batches: `batch_seconds` and `batches_per_update` of the run that is to go on; empty where batches have a
+            number of clips.
+
+    Raises:
+        ValueError: They differ.
+    """
+    record = read_record(checkpoint)
+    if record is None:
+        return
+    before = {name: record[name] for name in ("batch_seconds", "batches_per_update") if name in record}
+    if before != batches:
+        raise ValueError(
+            f"{checkpoint} was written by a run with {before or 'batches of clips'}, and this one has "
+            f"{batches or 'batches of clips'}: it would not go on with the same data. batches_per_update is the "
+            "number of processes times --gradient_accumulation_steps: change the latter when the former changes."
+        )
