@@ -4,6 +4,7 @@
 import json
 import logging
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +76,21 @@ def last_complete_checkpoint(output_dir: str | os.PathLike) -> str:
             "other sizes than that says. If another program wrote it, name the folder instead of `last`."
         )
     raise ValueError(f"--resume_from_checkpoint last: {output_dir} has no checkpoint.")
+
+
+def delete_old_checkpoints(output_dir: str | os.PathLike, limit: int | None, *, step: int, best: str | None) -> None:
+    """Keeps the newest `limit` checkpoints up to that of `step`, which has just been written, and the best one.
+
+    transformers' own rotation would count a half-written checkpoint of a later step, left by a run that was killed, as
+    the newest, and delete the whole one.
+    """
+    if limit is None or limit <= 0:
+        return
+    candidates = [path for number, path in sorted(_checkpoints(output_dir)) if number <= step]
+    kept = {candidates[-1]} | ({Path(best)} if best is not None else set())
+    num_surplus = len(candidates) - max(limit, len(kept))
+    for path in [path for path in candidates if path not in kept][: max(0, num_surplus)]:
+        shutil.rmtree(path)
 
 
 def _checkpoints(output_dir: str | os.PathLike) -> list[tuple[int, Path]]:

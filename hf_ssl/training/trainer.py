@@ -16,7 +16,7 @@ from huggingface_hub import create_branch
 from torch import nn
 from torch.utils.data import DataLoader, IterableDataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
-from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, rotate_checkpoints, seed_worker
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 
 from ..data.dataset import AudioDataset, LengthGroupedSampler
 from ..data.duration_batches import DurationBatchSampler
@@ -26,7 +26,7 @@ from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.teacher import ema_decay
 from .arguments import AudioTrainingArguments
 from .callbacks import NonFiniteGradientCallback, TeacherUpdateCallback, TerminationCallback
-from .checkpoints import check_same_batches, mark_complete, mark_incomplete
+from .checkpoints import check_same_batches, delete_old_checkpoints, mark_complete, mark_incomplete
 from .monitoring import (
     between_utterance_share,
     code_counts,
@@ -127,7 +127,7 @@ class AudioTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
             mark_complete(checkpoint, self._batches_of_seconds())
-            rotate_checkpoints(run_dir, limit, self.state.best_model_checkpoint, use_mtime=True)
+            delete_old_checkpoints(run_dir, limit, step=self.state.global_step, best=self.state.best_model_checkpoint)
 
     def _get_eval_sampler(self, eval_dataset) -> Sampler | None:
         """In order: transformers' sampler by length would decode the whole data set to learn the lengths."""

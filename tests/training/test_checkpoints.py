@@ -16,6 +16,7 @@ from training_helpers import QUICK, SCRIPTS, load_script, read_json, write_recor
 from hf_ssl.training.checkpoints import (
     COMPLETE_NAME,
     check_same_batches,
+    delete_old_checkpoints,
     last_complete_checkpoint,
     mark_complete,
     mark_incomplete,
@@ -62,6 +63,18 @@ def test_no_whole_checkpoint_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "checkpoint-3").mkdir()
     with pytest.raises(ValueError, match=r"No checkpoint in .* is whole: checkpoint-3"):
         last_complete_checkpoint(tmp_path)
+
+
+def test_old_checkpoints_are_deleted_but_not_the_best(tmp_path: Path) -> None:
+    for step in (2, 4, 6, 8):
+        write_checkpoint(tmp_path, step)
+    (tmp_path / "checkpoint-10").mkdir()  # half-written by a run that was killed
+    delete_old_checkpoints(tmp_path, None, step=8, best=None)
+    delete_old_checkpoints(tmp_path, 2, step=8, best=str(tmp_path / "checkpoint-2"))
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-2", "checkpoint-8", "checkpoint-10"}
+    delete_old_checkpoints(tmp_path, 1, step=8, best=None)
+    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-8", "checkpoint-10"}
+    assert last_complete_checkpoint(tmp_path) == str(tmp_path / "checkpoint-8")
 
 
 def test_other_global_batches_are_refused(tmp_path: Path) -> None:
