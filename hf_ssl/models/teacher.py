@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import nn
+from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 
 # How often the student may change before a teacher that was not updated is an error. More than one, because an
@@ -91,7 +92,7 @@ class EMATeacher(nn.Module):
         change, so the average is equal to them too, unless a checkpoint says otherwise.
         """
         if decay < 1:  # a schedule that ends at 1 freezes the teacher
-            pairs = self._pairs(student)
+            pairs = [_local_pair(mine, theirs) for mine, theirs in self._pairs(student)]
             averages = [mine for mine, _ in pairs]
             current = [theirs.to(mine.dtype) for mine, theirs in pairs]
             torch._foreach_lerp_(averages, current, 1 - decay)
@@ -126,7 +127,7 @@ class EMATeacher(nn.Module):
         """
         parameters = (parameter for module in student.values() for parameter in module.parameters())
         trained = next((parameter for parameter in parameters if parameter.requires_grad), torch.empty(0))
-        return trained.detach().flatten()[:16].clone()
+        return local_part(trained).detach().flatten()[:16].clone()
 
     def _pairs(self, student: Mapping[str, nn.Module]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return [
@@ -134,6 +135,22 @@ class EMATeacher(nn.Module):
             for name, module in student.items()
             for pair in zip(self.get_submodule(name).parameters(), module.parameters(), strict=True)
         ]
+
+
+def local_part(tensor: torch.Tensor) -> torch.Tensor:
+    """This process's shard of a parameter that is sharded (FSDP2), without communication; else the parameter."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
+def _local_pair(mine: torch.Tensor, theirs: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Local parts of a teacher's and a student's parameter, which must be of the same elements."""
+    placements = [tensor.placements if isinstance(tensor, DTensor) else None for tensor in (mine, theirs)]
+    if placements[0] != placements[1]:
+        raise ValueError(
+            "Teacher and student must be sharded alike, but a parameter is placed as "
+            f"{placements[0]} in the teacher and as {placements[1]} in the student. Shard the same modules of both."
+        )
+    return local_part(mine), local_part(theirs)
 
 
 def average_layers(
