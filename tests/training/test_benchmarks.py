@@ -57,6 +57,17 @@ def test_wav2vec2_baseline_trains(tmp_path: Path) -> None:
     assert (tmp_path / "out" / "model.safetensors").is_file()
 
 
+def test_batches_of_seconds_pad_less_than_random_ones(tmp_path: Path) -> None:
+    write_recordings(tmp_path / "data", count=24)
+    arguments = ["--data", str(tmp_path / "data"), "--batch_seconds", "4", "--rounds", "1", "--model_size", "tiny"]
+    results = load_script("benchmarks/batches").main(arguments)
+    of_seconds, similar, random = results.values()
+    assert of_seconds.padding < random.padding
+    assert similar.padding < random.padding
+    assert of_seconds.most_seconds <= 4
+    assert all(result.speed > 0 for result in results.values())
+
+
 @pytest.mark.slow
 def test_padding_in_targets_compares_all_settings(tmp_path: Path) -> None:
     script = load_script("benchmarks/padding_in_targets")
