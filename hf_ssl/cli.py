@@ -34,8 +34,14 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     demo = commands.add_parser(
         "demo",
         help="pre-train and fine-tune a small speech model here and now, and see what it learned",
-        description="Synthesises a spoken corpus (or takes your recordings), pre-trains a small data2vec 2.0 on it, "
+        description="Synthesises a spoken corpus (or takes your recordings), pre-trains a small speech model on it, "
         "and compares it with the same network without pre-training. About a quarter of an hour on two CPU cores.",
+    )
+    demo.add_argument(
+        "--model_type",
+        default="data2vec2-audio",
+        metavar="NAME",
+        help="which family of models: data2vec2-audio or best-rq (default: %(default)s)",
     )
     demo.add_argument(
         "--data",
@@ -63,6 +69,7 @@ def _run_demo(arguments: argparse.Namespace) -> None:
 
     config = DemoConfig(
         output_dir=arguments.output_dir,
+        model_type=arguments.model_type,
         data=arguments.data,
         text_column=arguments.text_column,
         label_columns=tuple(arguments.label_columns),

@@ -28,6 +28,11 @@ def test_demo_refuses_minutes_that_make_no_sense(tmp_path: Path, capsys: pytest.
     assert "must be positive" in capsys.readouterr().err
 
 
+def test_demo_names_the_model_types_that_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--model_type", "wav2vec2", "--output_dir", str(tmp_path)]) == 1
+    assert "data2vec2-audio or best-rq, got 'wav2vec2'" in capsys.readouterr().err
+
+
 def test_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["fly"])

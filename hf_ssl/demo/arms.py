@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,11 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
-from transformers import Trainer, TrainerCallback, Wav2Vec2FeatureExtractor, set_seed
+from transformers import AutoConfig, AutoModelForCTC, PreTrainedModel, Trainer, TrainerCallback, set_seed
 from transformers.trainer_callback import PrinterCallback, ProgressCallback
 
-from .. import Data2Vec2AudioConfig, Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
 from ..data import AudioDataset, DataCollatorForCTC, SkippedFiles
-from ..data.collators_pretraining import DataCollatorForData2Vec2Audio
-from ..training import CollapseGuardCallback, SelfDistillationTrainer
+from ..data.collators import SpeechFeatureExtractor
 from ..training.arguments import PreTrainingArguments
 from ..training.finetuning import (
     CTCTrainer,
@@ -29,6 +28,7 @@ from ..training.finetuning import (
     make_processor,
 )
 from .data import MAX_SECONDS, SAMPLING_RATE, LabelledSplits
+from .families import DemoFamily
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,9 @@ class PreTrained:
 
 
 def pretrain(
-    model: Data2Vec2AudioForPreTraining,
-    feature_extractor: Wav2Vec2FeatureExtractor,
+    model: PreTrainedModel,
+    family: DemoFamily,
+    feature_extractor: SpeechFeatureExtractor,
     recordings: datasets.Dataset,
     folder: Path,
     *,
@@ -56,7 +57,7 @@ def pretrain(
 ) -> PreTrained:
     """Pre-trains `model` with the same trainer and collator as `training_scripts/pretrain_speech.py`."""
     set_seed(seed)
-    trainer = SelfDistillationTrainer(
+    trainer = family.trainer(
         model=model,
         args=PreTrainingArguments(
             output_dir=str(folder),
@@ -68,12 +69,12 @@ def pretrain(
             **_shared_arguments(seed),
         ),
         train_dataset=_dataset(recordings, seed, skipped),
-        data_collator=DataCollatorForData2Vec2Audio(feature_extractor, model.config),
+        data_collator=family.collator(feature_extractor, model.config),
         processing_class=feature_extractor,
-        callbacks=[CollapseGuardCallback()],
+        callbacks=[family.guard()],
         sampling_rate=SAMPLING_RATE,
     )
-    seconds, step_seconds = train_and_time(trainer)
+    seconds, step_seconds = train_and_time(trainer, family.bar_figures)
     trainer.save_model()
     return PreTrained(folder, trainer.state.log_history, seconds, step_seconds, num_steps)
 
@@ -98,9 +99,10 @@ class CTCResult:
 class CTCTask:
     """Recognition from few transcripts: everything that all arms share."""
 
+    family: DemoFamily
     splits: LabelledSplits
     labelled: datasets.Dataset
-    feature_extractor: Wav2Vec2FeatureExtractor
+    feature_extractor: SpeechFeatureExtractor
     batch_size: int
     seed: int
     skipped: SkippedFiles
@@ -133,7 +135,7 @@ class CTCTask:
             processing_class=processor,
             compute_metrics=transcripts.metrics,
         )
-        seconds, step_seconds = train_and_time(trainer)
+        seconds, step_seconds = train_and_time(trainer, ("loss",))
         trainer.save_model()
         validation = trainer.predict(self._evaluation(self.splits.validation), metric_key_prefix="validation")
         test = trainer.predict(self._evaluation(self.splits.test))
@@ -151,19 +153,15 @@ class CTCTask:
             folder=folder,
         )
 
-    def _model(self, pretrained: Path, from_scratch: bool, vocab_size: int) -> Data2Vec2AudioForCTC:
-        config = Data2Vec2AudioConfig.from_pretrained(
-            pretrained,
-            vocab_size=vocab_size,
-            ctc_zero_infinity=True,
-            hidden_dropout=0.1,
-            mask_time_prob=0.2,
-            mask_time_length=5,
+    def _model(self, pretrained: Path, from_scratch: bool, vocab_size: int) -> PreTrainedModel:
+        config = AutoConfig.from_pretrained(
+            pretrained, vocab_size=vocab_size, ctc_zero_infinity=True, **self.family.finetuning_fields
         )
         if from_scratch:
-            return Data2Vec2AudioForCTC(config)
-        model = Data2Vec2AudioForCTC.from_pretrained(pretrained, config=config)
-        model.freeze_feature_encoder()  # as in the original's fine-tuning
+            return AutoModelForCTC.from_config(config)
+        model = AutoModelForCTC.from_pretrained(pretrained, config=config)
+        if self.family.freeze_feature_encoder:
+            model.freeze_feature_encoder()
         return model
 
     def _vocabulary(self, normalizer: TranscriptNormalizer) -> dict[str, int]:
@@ -190,11 +188,13 @@ def _dataset(table: datasets.Dataset, seed: int, skipped: SkippedFiles, columns:
 class ProgressBarCallback(ProgressCallback):
     """A progress bar with the newest figures behind it, and nothing else: no lines of log, no bar for evaluation."""
 
-    FIGURES = ("loss", "target_std", "between_utterance_share", "audio_seconds_per_second")
+    def __init__(self, figures: Sequence[str]) -> None:
+        super().__init__()
+        self.figures = figures
 
     def on_log(self, args, state, control, logs=None, **kwargs):
         if self.training_bar is not None:
-            figures = {name.replace("_", " "): f"{logs[name]:.2f}" for name in self.FIGURES if name in (logs or {})}
+            figures = {name.replace("_", " "): f"{logs[name]:.2f}" for name in self.figures if name in (logs or {})}
             self.training_bar.set_postfix(figures, refresh=False)
 
     def on_prediction_step(self, args, state, control, eval_dataloader=None, **kwargs):
@@ -216,12 +216,16 @@ class StepClock(TrainerCallback):
         return float(np.median(np.diff(self.times[len(self.times) // 3 :])))
 
 
-def train_and_time(trainer: Trainer) -> tuple[float, float]:
-    """Trains with a progress bar; returns the wall time and that of a usual step, in seconds."""
+def train_and_time(trainer: Trainer, figures: Sequence[str]) -> tuple[float, float]:
+    """Trains with a progress bar that shows `figures` of the log.
+
+    Returns:
+        The wall time and that of a usual step, in seconds.
+    """
     clock = StepClock()
     trainer.remove_callback(ProgressCallback)
     trainer.remove_callback(PrinterCallback)  # which stands in for the bar where libraries are told to be quiet
-    trainer.add_callback(ProgressBarCallback())
+    trainer.add_callback(ProgressBarCallback(figures))
     trainer.add_callback(clock)
     started = time.perf_counter()
     trainer.train()

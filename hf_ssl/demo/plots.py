@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,6 @@ if TYPE_CHECKING:
 BLUE, ORANGE, GREEN, PURPLE, GREY = "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#8C8C8C"
 ARM_COLOURS = (BLUE, ORANGE, GREY, PURPLE, GREEN)
 
-CURVES = (
-    ("loss", "Pre-training loss", "Loss", BLUE),
-    ("target_std", "Spread of the targets", "Standard deviation", GREEN),
-    ("between_utterance_share", "Share of the targets' variance\nbetween utterances", "Share (0 to 1)", PURPLE),
-)
 TASK_TITLES = {
     "words": "Which word is it?",
     "voices": "Which voice is it?",
@@ -33,16 +29,39 @@ METRIC_LABELS = {
 }
 
 
-def plot_demo(history: Sequence[dict[str, Any]], arms: Sequence[dict[str, Any]], path: str | Path) -> Path:
-    """Draws the demo's curves and results into one picture.
-
-    The upper row shows pre-training over its steps: the loss, the standard deviation of the targets and the share of
-    their variance between utterances, as far as the history has them. The lower row has one bar chart per task and
-    metric, the value printed on each bar. Arms keep their colour over all charts. Without arms there is no lower row.
+@dataclass(frozen=True)
+class Curve:
+    """A figure of pre-training to draw over its steps.
 
     Args:
-        history (list of `dict`): `Trainer.state.log_history`; the keys `step`, `loss`, `target_std` and
-            `between_utterance_share` are drawn, others ignored.
+        key: Its name in the trainer's log.
+        title, label: Over the chart, and at its vertical axis.
+        colour: Of the line.
+        reference: Name in the log of a figure to compare it with, drawn dashed in the same chart.
+        reference_label: What that is.
+    """
+
+    key: str
+    title: str
+    label: str
+    colour: str
+    reference: str | None = None
+    reference_label: str | None = None
+
+
+def plot_demo(
+    history: Sequence[dict[str, Any]], curves: Sequence[Curve], arms: Sequence[dict[str, Any]], path: str | Path
+) -> Path:
+    """Draws the demo's curves and results into one picture.
+
+    The upper row shows pre-training over its steps: the curves, as far as the history has them. The lower row has one
+    bar chart per task and metric, the value printed on each bar. Arms keep their colour over all charts. Without arms
+    there is no lower row.
+
+    Args:
+        history (list of `dict`): `Trainer.state.log_history`; `step` and what the curves name are drawn, others
+            ignored.
+        curves (list of `Curve`): What to draw, in this order.
         arms (list of `dict`): Results, each `{"task": "ctc" or what was asked for, "arm": str, "value": float,
             "metric": "accuracy" | "wer" | "cer"}`, values as fractions; drawn in this order. An optional
             `"chance"` draws a line at the accuracy of guessing.
@@ -64,9 +83,9 @@ def plot_demo(history: Sequence[dict[str, Any]], arms: Sequence[dict[str, Any]],
         ) from error
 
     charts = _group_by_chart(arms)
-    curves = [curve for curve in CURVES if any(curve[0] in entry for entry in history)]
-    if not curves:
-        raise ValueError(f"Expected a history with at least one of {[key for key, *_ in CURVES]}, got none of them.")
+    drawn = [curve for curve in curves if any(curve.key in entry for entry in history)]
+    if not drawn:
+        raise ValueError(f"Expected a history with at least one of {[curve.key for curve in curves]}, got none.")
     colours = _arm_colours(arms)
     # A figure without pyplot: nothing global, no window, whatever backend the caller uses.
     figure = Figure(figsize=(max(12.0, 4.2 * len(charts)), 8.4), layout="constrained", dpi=120)
@@ -75,10 +94,8 @@ def plot_demo(history: Sequence[dict[str, Any]], arms: Sequence[dict[str, Any]],
     rows: np.ndarray = figure.subfigures(len(heights), 1, height_ratios=heights, hspace=0.06, squeeze=False)
     upper, *lower = rows[:, 0]
     upper.suptitle("Pre-training: learning from sound alone", fontsize=15, fontweight="bold")
-    for axes, (key, title, label, colour) in zip(
-        upper.subplots(1, len(curves), squeeze=False)[0], curves, strict=True
-    ):
-        _draw_curve(axes, history, key, title, label, colour)
+    for axes, curve in zip(upper.subplots(1, len(drawn), squeeze=False)[0], drawn, strict=True):
+        _draw_curve(axes, history, curve)
     for part in lower:
         part.suptitle("What it is good for", fontsize=15, fontweight="bold")
         all_axes = part.subplots(1, len(charts), squeeze=False)[0]
@@ -104,17 +121,25 @@ def _arm_colours(arms: Sequence[dict[str, Any]]) -> dict[str, str]:
     return {name: ARM_COLOURS[index % len(ARM_COLOURS)] for index, name in enumerate(names)}
 
 
-def _draw_curve(axes: Axes, history: Sequence[dict[str, Any]], key: str, title: str, label: str, colour: str) -> None:
-    entries = [entry for entry in history if key in entry]
-    axes.plot([entry["step"] for entry in entries], [entry[key] for entry in entries], color=colour, linewidth=2)
-    axes.set_title(title, fontsize=12)
+def _draw_curve(axes: Axes, history: Sequence[dict[str, Any]], curve: Curve) -> None:
+    axes.plot(*_steps_and_values(history, curve.key), color=curve.colour, linewidth=2)
+    if curve.reference is not None:
+        steps, values = _steps_and_values(history, curve.reference)
+        axes.plot(steps, values, color="black", linestyle="--", linewidth=1.2, label=curve.reference_label)
+        axes.legend(loc="lower left", frameon=False)
+    axes.set_title(curve.title, fontsize=12)
     axes.set_xlabel("Training step")
     axes.locator_params(axis="x", integer=True)
-    axes.set_ylabel(label)
+    axes.set_ylabel(curve.label)
     axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.margins(x=0.02)
     axes.spines[["top", "right"]].set_visible(False)
+
+
+def _steps_and_values(history: Sequence[dict[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    entries = [entry for entry in history if key in entry]
+    return [entry["step"] for entry in entries], [entry[key] for entry in entries]
 
 
 def _draw_bars(axes: Axes, task: str, metric: str, results: Sequence[dict[str, Any]], colours: dict[str, str]) -> None:

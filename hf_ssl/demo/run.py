@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""`hf-ssl demo`: pre-train a small data2vec 2.0 here and now, and see what it learned.
+"""`hf-ssl demo`: pre-train a small speech model here and now, and see what it learned.
 
 Every comparison is with the same network without pre-training. In recognition the untrained network gets its own
 choice of learning rate, and a second time as much wall time as pre-training and fine-tuning took together.
@@ -14,29 +14,18 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from transformers import Wav2Vec2FeatureExtractor, set_seed
+from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, PreTrainedModel, set_seed
 
-from .. import Data2Vec2AudioConfig, Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
 from ..data import SkippedFiles
+from ..data.collators import SpeechFeatureExtractor
 from ..evaluation.probing import extract_pooled_features, linear_probe, log_mel_features
 from ..training.finetuning import transcript_table
-from ..training.model_sizes import data2vec2_audio_config
-from ..training.running import override_config
 from .arms import CTCResult, CTCTask, PreTrained, has_fast_bfloat16, pretrain
 from .data import SAMPLING_RATE, DemoData, LabelledSplits, own_data, read_waveforms, synthetic_data, total_seconds
+from .families import DemoFamily, LearningRates, demo_family
 from .plots import plot_demo
 from .quiet import quiet_libraries
 
-# The `small` size again smaller, so that it sees a few thousand batches in minutes.
-MODEL = {
-    "hidden_size": 128,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "intermediate_size": 512,
-    "conv_dim": [64, 128, 192],
-    "average_top_k_layers": 3,
-    "num_masks": 4,
-}
 PRETRAINED, UNTRAINED, LOG_MEL = "pre-trained", "no pre-training", "log-mel, no network"
 SAME_TIME = "no pre-training, same total time"
 
@@ -47,6 +36,7 @@ class DemoConfig:
 
     Args:
         output_dir: Where everything goes.
+        model_type: Which family of models: `"data2vec2-audio"` or `"best-rq"`.
         data: Folder with a person's own recordings; the synthetic corpus if `None`.
         text_column: Column of transcripts in its metadata.csv.
         label_columns: Columns with a label per clip, to probe for.
@@ -54,15 +44,13 @@ class DemoConfig:
         pretraining_minutes: Wall time of pre-training; the number of steps is chosen by measuring some.
         num_hours: Hours of synthetic speech to pre-train on.
         batch_size, finetuning_batch_size: Clips per step.
-        learning_rate: Of pre-training.
         num_transcripts: Transcribed clips to fine-tune on.
         finetuning_minutes: Wall time of each fine-tuning run; the number of steps, the same for all, is measured too.
-        finetuning_learning_rate: Of the pre-trained network.
-        untrained_learning_rates: The network without pre-training is trained at each of these and keeps what does best
-            on validation.
+        learning_rates: Of all arms; the family's if `None`.
     """
 
     output_dir: str = "hf_ssl_demo"
+    model_type: str = "data2vec2-audio"
     data: str | None = None
     text_column: str = "transcription"
     label_columns: tuple[str, ...] = ()
@@ -71,17 +59,27 @@ class DemoConfig:
     num_hours: float = 1.0
     batch_size: int = 8
     finetuning_batch_size: int = 4
-    learning_rate: float = 1.5e-3
     num_transcripts: int = 200
     finetuning_minutes: float = 1.3
-    finetuning_learning_rate: float = 5e-4
-    untrained_learning_rates: tuple[float, ...] = (5e-4, 1e-3)
+    learning_rates: LearningRates | None = None
 
     def with_minutes(self, minutes: float) -> DemoConfig:
         """The same with so many minutes of pre-training."""
         if minutes <= 0:
             raise ValueError(f"--minutes must be positive, got {minutes}.")
         return replace(self, pretraining_minutes=minutes)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What all parts of a run share."""
+
+    config: DemoConfig
+    family: DemoFamily
+    learning_rates: LearningRates
+    feature_extractor: SpeechFeatureExtractor
+    folder: Path
+    skipped: SkippedFiles
 
 
 @quiet_libraries()
@@ -92,74 +90,68 @@ def run_demo(config: DemoConfig) -> list[dict[str, Any]]:
         The results that are drawn and written to `results.json`: dictionaries with `task`, `arm`, `metric`, `value`.
 
     Raises:
-        ValueError: The data cannot be used; the message says why.
+        ValueError: There is no such model type, or the data cannot be used; the message says why.
     """
     started = time.perf_counter()
-    folder = Path(config.output_dir)
-    skipped = SkippedFiles(str(folder / "skipped_files.jsonl"))
-    data = _open_data(config, folder, skipped)
-    feature_extractor = Wav2Vec2FeatureExtractor(
-        sampling_rate=SAMPLING_RATE, do_normalize=True, return_attention_mask=True
-    )
+    run = _start(config)
+    data = _open_data(run)
 
-    pretrained = _pretrain(config, folder, data, feature_extractor, skipped)
-    results = [
-        result for task in data.probes for result in _probe(task, pretrained.folder, feature_extractor, config.seed)
-    ]
-    results += _recognise(config, folder, data, pretrained, feature_extractor, skipped)
+    pretrained = _pretrain(run, data)
+    results = [result for task in data.probes for result in _probe(run, task, pretrained.folder)]
+    results += _recognise(run, data, pretrained)
 
-    plot_demo(pretrained.history, results, folder / "demo.png")
-    _write_results(config, folder, pretrained, results)
-    print(f"\nAll of it took {(time.perf_counter() - started) / 60:.1f} minutes. {skipped.summary()}")
+    plot_demo(pretrained.history, run.family.curves, results, run.folder / "demo.png")
+    _write_results(run, pretrained, results)
+    print(f"\nAll of it took {(time.perf_counter() - started) / 60:.1f} minutes. {run.skipped.summary()}")
     print(f"  model     {pretrained.folder}   (AutoModel.from_pretrained reads it)")
-    print(f"  curves    {folder / 'demo.png'}")
-    print(f"  figures   {folder / 'results.json'}")
+    print(f"  curves    {run.folder / 'demo.png'}")
+    print(f"  figures   {run.folder / 'results.json'}")
     return results
 
 
-def _open_data(config: DemoConfig, folder: Path, skipped: SkippedFiles) -> DemoData:
+def _start(config: DemoConfig) -> _Run:
+    family, folder = demo_family(config.model_type), Path(config.output_dir)
+    return _Run(
+        config=config,
+        family=family,
+        learning_rates=config.learning_rates or family.learning_rates,
+        feature_extractor=family.make_feature_extractor(),
+        folder=folder,
+        skipped=SkippedFiles(str(folder / "skipped_files.jsonl")),
+    )
+
+
+def _open_data(run: _Run) -> DemoData:
+    config = run.config
     if config.data is None:
         _headline("1. Speech to learn from")
         print(f"Synthesising {config.num_hours:g} hours of speech in many voices (eSpeak NG) ...", flush=True)
-        data = synthetic_data(folder / "corpus", config.num_hours, config.seed, skipped)
+        data = synthetic_data(run.folder / "corpus", config.num_hours, config.seed, run.skipped)
     else:
         _headline("1. Your recordings")
-        data = own_data(Path(config.data), config.text_column, config.label_columns, config.seed, skipped)
+        data = own_data(Path(config.data), config.text_column, config.label_columns, config.seed, run.skipped)
     print(f"{total_seconds(data.recordings) / 60:.0f} minutes in {len(data.recordings)} clips, used without labels.")
     return data
 
 
-def _pretrain(
-    config: DemoConfig,
-    folder: Path,
-    data: DemoData,
-    feature_extractor: Wav2Vec2FeatureExtractor,
-    skipped: SkippedFiles,
-) -> PreTrained:
-    _headline("2. Pre-training: data2vec 2.0 predicts its own view of what is hidden")
+def _pretrain(run: _Run, data: DemoData) -> PreTrained:
+    _headline(f"2. Pre-training: {run.family.name} {run.family.idea}")
     settings: dict[str, Any] = {
-        "learning_rate": config.learning_rate,
-        "batch_size": config.batch_size,
-        "seed": config.seed,
-        "skipped": skipped,
+        "learning_rate": run.learning_rates.pretraining,
+        "batch_size": run.config.batch_size,
+        "seed": run.config.seed,
+        "skipped": run.skipped,
     }
-    trial = pretrain(
-        _new_model(config.seed), feature_extractor, data.recordings, folder / "trial", num_steps=24, **settings
-    )
-    num_steps = max(20, round(config.pretraining_minutes * 60 / trial.step_seconds))
-    model = _new_model(config.seed, num_steps)
+    inputs = (run.family, run.feature_extractor, data.recordings)
+    trial = pretrain(_new_model(run, 24), *inputs, run.folder / "trial", num_steps=24, **settings)
+    num_steps = max(20, round(run.config.pretraining_minutes * 60 / trial.step_seconds))
+    model = _new_model(run, num_steps)
     size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     precision = "bfloat16" if has_fast_bfloat16() else "float32"
     print(f"{size / 1e6:.1f} million parameters, {precision}, {num_steps} steps.")
-    pretrained = pretrain(
-        model, feature_extractor, data.recordings, folder / "pretrained", num_steps=num_steps, **settings
-    )
-    first, last = (next(entry for entry in order if "target_std" in entry) for order in _both_ways(pretrained.history))
-    print(
-        f"Loss {first['loss']:.2f} -> {last['loss']:.2f}; spread of the targets {first['target_std']:.2f} -> "
-        f"{last['target_std']:.2f}; share of it between utterances {first['between_utterance_share']:.2f} -> "
-        f"{last['between_utterance_share']:.2f} (near 0 would be a collapse)."
-    )
+    pretrained = pretrain(model, *inputs, run.folder / "pretrained", num_steps=num_steps, **settings)
+    first, last = (next(entry for entry in order if "loss" in entry) for order in _both_ways(pretrained.history))
+    print(run.family.summarise(first, last))
     return pretrained
 
 
@@ -167,34 +159,32 @@ def _both_ways(history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], lis
     return history, history[::-1]
 
 
-def _new_model(seed: int, num_steps: int = 1000) -> Data2Vec2AudioForPreTraining:
-    """The small model; its teacher's schedule, published for 400,000 steps, is fitted to so few."""
-    set_seed(seed)
-    config = override_config(
-        data2vec2_audio_config("small"), MODEL | {"ema_anneal_end_step": max(1, num_steps * 2 // 3)}
-    )
-    return Data2Vec2AudioForPreTraining(config)
+def _new_model(run: _Run, num_steps: int) -> PreTrainedModel:
+    set_seed(run.config.seed)
+    return AutoModelForPreTraining.from_config(run.family.make_config(num_steps))
 
 
-def _probe(
-    task: LabelledSplits, pretrained: Path, feature_extractor: Wav2Vec2FeatureExtractor, seed: int
-) -> list[dict[str, Any]]:
+def _probe(run: _Run, task: LabelledSplits, pretrained: Path) -> list[dict[str, Any]]:
     """Linear classifiers on frozen features: of the pre-trained network, of its untrained twin, and of none."""
     _headline(f"3. What do the frozen features know? Linear probe: {task.task}")
-    config = Data2Vec2AudioConfig.from_pretrained(pretrained)
-    set_seed(seed)
-    networks = {PRETRAINED: Data2Vec2AudioModel.from_pretrained(pretrained), UNTRAINED: Data2Vec2AudioModel(config)}
+    set_seed(run.config.seed)
+    networks = {
+        PRETRAINED: AutoModel.from_pretrained(pretrained),
+        UNTRAINED: AutoModel.from_config(AutoConfig.from_pretrained(pretrained)),
+    }
     tables = (task.train, task.validation, task.test)
     waveforms = [read_waveforms(table) for table in tables]
     labels = [table[task.column][:] for table in tables]
     features = {
-        arm: [extract_pooled_features(network, feature_extractor, clips) for clips in waveforms]
+        arm: [extract_pooled_features(network, run.feature_extractor, clips) for clips in waveforms]
         for arm, network in networks.items()
     }
     features[LOG_MEL] = [log_mel_features(clips, sampling_rate=SAMPLING_RATE) for clips in waveforms]
     results = []
     for arm, (train, validation, test) in features.items():
-        probe = linear_probe(train, labels[0], test, labels[2], validation=(validation, labels[1]), seed=seed)
+        probe = linear_probe(
+            train, labels[0], test, labels[2], validation=(validation, labels[1]), seed=run.config.seed
+        )
         print(f"  {arm:<34} {probe.accuracy:6.1%}   (layer {probe.best_layer})")
         results.append(
             {
@@ -210,28 +200,27 @@ def _probe(
     return results
 
 
-def _recognise(
-    config: DemoConfig,
-    folder: Path,
-    data: DemoData,
-    pretrained: PreTrained,
-    feature_extractor: Wav2Vec2FeatureExtractor,
-    skipped: SkippedFiles,
-) -> list[dict[str, Any]]:
+def _recognise(run: _Run, data: DemoData, pretrained: PreTrained) -> list[dict[str, Any]]:
+    config, folder = run.config, run.folder
     if data.transcribed is None:
         print(f"\nNo transcripts (column {config.text_column!r} of metadata.csv), so no speech recognition.")
         return []
     labelled = data.transcribed.train.shuffle(seed=config.seed)
     labelled = labelled.select(range(min(config.num_transcripts, len(labelled))))
     _headline(f"4. Speech recognition from {len(labelled)} transcripts ({total_seconds(labelled) / 60:.1f} minutes)")
-    task = CTCTask(data.transcribed, labelled, feature_extractor, config.finetuning_batch_size, config.seed, skipped)
+    task = CTCTask(
+        run.family,
+        data.transcribed,
+        labelled,
+        run.feature_extractor,
+        config.finetuning_batch_size,
+        config.seed,
+        run.skipped,
+    )
 
     trial = task.finetune(pretrained.folder, folder / "trial", from_scratch=True, learning_rate=1e-5, num_steps=30)
     num_steps = max(20, round(config.finetuning_minutes * 60 / trial.step_seconds))
-    learning_rates = {
-        PRETRAINED: (config.finetuning_learning_rate,),
-        UNTRAINED: config.untrained_learning_rates,
-    }
+    learning_rates = {PRETRAINED: (run.learning_rates.finetuning,), UNTRAINED: run.learning_rates.untrained}
     best = {
         arm: _best_learning_rate(task, pretrained.folder, folder, arm, rates, num_steps)
         for arm, rates in learning_rates.items()
@@ -290,13 +279,13 @@ def _details(result: CTCResult) -> dict[str, Any]:
     }
 
 
-def _write_results(config: DemoConfig, folder: Path, pretrained: PreTrained, results: list[dict[str, Any]]) -> None:
+def _write_results(run: _Run, pretrained: PreTrained, results: list[dict[str, Any]]) -> None:
     summary = {
-        "config": asdict(config),
+        "config": asdict(replace(run.config, learning_rates=run.learning_rates)),
         "pretraining": {"num_steps": pretrained.num_steps, "seconds": round(pretrained.seconds, 1)},
         "results": results,
     }
-    (folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    (run.folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
 
 
 def _headline(text: str) -> None:

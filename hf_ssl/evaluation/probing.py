@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from transformers import BatchFeature, PreTrainedModel, Wav2Vec2FeatureExtractor
+from transformers import BatchFeature, PreTrainedModel
 from transformers.audio_utils import mel_filter_bank, window_function
 
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
     from threadpoolctl import threadpool_limits
+
+    from ..data.collators import SpeechFeatureExtractor
 
 REGULARISATION_STRENGTHS = (0.001, 0.01, 0.1, 1.0, 10.0)  # scikit-learn's `C`: small is strong
 
@@ -57,7 +59,7 @@ class ProbeResult:
 
 def extract_pooled_features(
     model: PreTrainedModel,
-    feature_extractor: Wav2Vec2FeatureExtractor,
+    feature_extractor: SpeechFeatureExtractor,
     waveforms: Iterable[np.ndarray],
     *,
     batch_seconds: float = 60.0,
@@ -65,14 +67,15 @@ def extract_pooled_features(
 ) -> np.ndarray:
     """Pools the hidden states of every layer over the real frames of each clip.
 
-    Works with every encoder of transformers' waveform interface: `model(input_values, attention_mask=...,
-    output_hidden_states=True)` and `model._get_feat_extract_output_lengths`. Padding changes nothing: where the
-    feature extractor gives no attention mask (encoders with a group norm over time, which sees the padding), only
-    clips of equal length share a batch.
+    Works with every encoder that takes what its feature extractor makes of waveforms, be it waveforms or log-mel
+    features: `model(input_values or input_features, attention_mask=..., output_hidden_states=True)` and
+    `model._get_feat_extract_output_lengths`, from the length of the input to that of the hidden states. Padding
+    changes nothing: where the feature extractor gives no attention mask (encoders with a group norm over time, which
+    sees the padding), only clips of equal length share a batch.
 
     Args:
         model (`PreTrainedModel`): The encoder. Its modes (training or evaluation) and its device are left as found.
-        feature_extractor (`Wav2Vec2FeatureExtractor`): Prepares waveforms for `model`.
+        feature_extractor (`Wav2Vec2FeatureExtractor` or `BestRqFeatureExtractor`): Prepares waveforms for `model`.
         waveforms (iterable of `np.ndarray` of shape `(num_samples,)`): Clips at `feature_extractor.sampling_rate`.
         batch_seconds (`float`): Most seconds of a batch, padding included; a longer clip is a batch of its own.
         device (`torch.device` or `str`, *optional*): Where to run; where the model is, by default.
@@ -85,19 +88,15 @@ def extract_pooled_features(
         ValueError: There is no clip, or one is not a vector of finite numbers or too short for a single frame.
     """
     clips = _check_waveforms(waveforms)
-    num_frames = _count_frames(model, [len(clip) for clip in clips])
+    lengths = [len(clip) for clip in clips]
     most_samples = int(batch_seconds * feature_extractor.sampling_rate)
     masked = bool(feature_extractor.return_attention_mask)
     pooled: list[np.ndarray | None] = [None] * len(clips)
     with _evaluating(model, device), torch.inference_mode():
-        for indices in _length_sorted_batches([len(clip) for clip in clips], most_samples, padding=masked):
-            batch = feature_extractor(
-                [clips[index] for index in indices],
-                sampling_rate=feature_extractor.sampling_rate,
-                padding=True,
-                return_tensors="pt",
-            )
-            features = _pool_batch(model, batch, num_frames[indices])
+        _check_shortest(model, feature_extractor, clips)
+        for indices in _length_sorted_batches(lengths, most_samples, padding=masked):
+            batch = _extract(feature_extractor, [clips[index] for index in indices])
+            features = _pool_batch(model, batch)
             for position, index in enumerate(indices):
                 pooled[index] = features[:, position]
     return np.stack([clip for clip in pooled if clip is not None], axis=1)
@@ -226,14 +225,29 @@ def _check_waveforms(waveforms: Iterable[np.ndarray]) -> list[np.ndarray]:
     return clips
 
 
-def _count_frames(model: PreTrainedModel, num_samples: list[int]) -> np.ndarray:
-    """Returns the number of real frames of every clip, `np.ndarray` of shape `(num_clips,)`."""
-    num_frames = model._get_feat_extract_output_lengths(torch.tensor(num_samples)).numpy()  # type: ignore[operator]
-    for index in np.flatnonzero(num_frames < 1):
+def _extract(feature_extractor: SpeechFeatureExtractor, clips: list[np.ndarray]) -> BatchFeature:
+    return feature_extractor(clips, sampling_rate=feature_extractor.sampling_rate, padding=True, return_tensors="pt")
+
+
+def _count_frames(model: PreTrainedModel, batch: BatchFeature) -> torch.Tensor:
+    """Number of real frames of every clip of a batch, `(batch_size,)`, on the CPU."""
+    if "attention_mask" in batch:
+        lengths = batch["attention_mask"].sum(-1)
+    else:
+        inputs = batch[model.main_input_name]
+        lengths = torch.full(inputs.shape[:1], inputs.shape[1])
+    return model._get_feat_extract_output_lengths(lengths)  # type: ignore[operator]
+
+
+def _check_shortest(
+    model: PreTrainedModel, feature_extractor: SpeechFeatureExtractor, clips: list[np.ndarray]
+) -> None:
+    """Finds a clip without a frame before any other is encoded."""
+    index = min(range(len(clips)), key=lambda index: len(clips[index]))
+    if _count_frames(model, _extract(feature_extractor, [clips[index]])) < 1:
         raise ValueError(
-            f"Clip {index} has {num_samples[index]} samples, too few for one frame of {type(model).__name__}. Drop it."
+            f"Clip {index} has {len(clips[index])} samples, too few for one frame of {type(model).__name__}. Drop it."
         )
-    return num_frames
 
 
 def _length_sorted_batches(lengths: list[int], most_samples: int, *, padding: bool) -> Iterator[list[int]]:
@@ -264,19 +278,20 @@ def _evaluating(model: PreTrainedModel, device: torch.device | str | None) -> It
             module.training = training
 
 
-def _pool_batch(model: PreTrainedModel, batch: BatchFeature, num_frames: np.ndarray) -> np.ndarray:
+def _pool_batch(model: PreTrainedModel, batch: BatchFeature) -> np.ndarray:
     """Returns `np.ndarray` of shape `(num_layers + 1, batch_size, 2 * hidden_size)`."""
+    num_frames = _count_frames(model, batch)
     attention_mask = batch["attention_mask"].to(model.device) if "attention_mask" in batch else None
-    input_values = batch["input_values"].to(model.device, model.dtype)
-    outputs = model(input_values, attention_mask=attention_mask, output_hidden_states=True)
+    inputs = batch[model.main_input_name].to(model.device, model.dtype)
+    outputs = model(inputs, attention_mask=attention_mask, output_hidden_states=True)
     sequence_length = outputs.hidden_states[0].shape[1]
     if sequence_length != num_frames.max():
         raise ValueError(
             f"{type(model).__name__} promised {num_frames.max()} frames and gave {sequence_length}. Its hidden states "
-            "must be those of its waveform encoder's frames (an adapter, for example, changes their number)."
+            "must be those of its feature encoder's frames (an adapter, for example, changes their number)."
         )
-    lengths = torch.as_tensor(num_frames, device=model.device)
-    frame_mask = torch.arange(sequence_length, device=model.device) < lengths[:, None]
+    frame_mask = torch.arange(sequence_length) < num_frames[:, None]
+    frame_mask = frame_mask.to(model.device)
     return (
         torch.stack([_mean_and_deviation(layer.float(), frame_mask) for layer in outputs.hidden_states]).cpu().numpy()
     )

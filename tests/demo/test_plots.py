@@ -7,8 +7,13 @@ from typing import Any
 
 import pytest
 
-from hf_ssl.demo.plots import plot_demo
+from hf_ssl.demo.plots import Curve, plot_demo
 
+CURVES = (
+    Curve("loss", "Pre-training loss", "Loss", "blue", reference="target_std", reference_label="something to compare"),
+    Curve("target_std", "Spread of the targets", "Standard deviation", "green"),
+    Curve("between_utterance_share", "Share of the targets' variance\nbetween utterances", "Share", "purple"),
+)
 HISTORY: list[dict[str, Any]] = [
     {"step": step, "loss": 1 / (1 + step), "target_std": 0.5, "between_utterance_share": 0.3} for step in range(5)
 ]
@@ -46,13 +51,13 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> Drawn:
 
 
 def test_writes_a_png_into_a_new_folder(drawn: Drawn, tmp_path: Path) -> None:
-    path = plot_demo(HISTORY, ARMS, tmp_path / "new" / "demo.png")
+    path = plot_demo(HISTORY, CURVES, ARMS, tmp_path / "new" / "demo.png")
     assert path == tmp_path / "new" / "demo.png"
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
 def test_every_result_is_a_bar_with_its_value(drawn: Drawn, tmp_path: Path) -> None:
-    plot_demo(HISTORY, ARMS, tmp_path / "demo.png")
+    plot_demo(HISTORY, CURVES, ARMS, tmp_path / "demo.png")
     words = drawn.axes["Which word is it?", "Accuracy (%), higher is better"]
     assert [bar.get_height() for bar in words.patches] == pytest.approx([80, 20])
     assert [text.get_text() for text in words.texts] == ["80.0", "20.0"]
@@ -66,11 +71,18 @@ def test_every_result_is_a_bar_with_its_value(drawn: Drawn, tmp_path: Path) -> N
 def test_curves_are_those_of_the_history(drawn: Drawn, tmp_path: Path) -> None:
     # As the Trainer leaves it: the last entry sums the run up and has no loss.
     history = [{"step": 1, "loss": 4.0}, {"step": 2, "loss": 3.0}, {"step": 2, "train_runtime": 9.0}]
-    plot_demo(history, ARMS, tmp_path / "demo.png")
+    plot_demo(history, CURVES, ARMS, tmp_path / "demo.png")
     titles = [title for title, _ in drawn.axes]
     assert "Spread of the targets" not in titles
     line = drawn.axes["Pre-training loss", "Loss"].lines[0]
     assert (list(line.get_xdata()), list(line.get_ydata())) == ([1, 2], [4.0, 3.0])
+
+
+def test_a_reference_is_drawn_into_the_chart_and_named(drawn: Drawn, tmp_path: Path) -> None:
+    plot_demo(HISTORY, CURVES, ARMS, tmp_path / "demo.png")
+    axes = drawn.axes["Pre-training loss", "Loss"]
+    assert list(axes.lines[1].get_ydata()) == [0.5] * 5
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["something to compare"]
 
 
 def test_no_text_overlaps_another(drawn: Drawn, tmp_path: Path) -> None:
@@ -79,7 +91,7 @@ def test_no_text_overlaps_another(drawn: Drawn, tmp_path: Path) -> None:
         for task, metric in (("words", "accuracy"), ("voices", "accuracy"), ("ctc", "wer"), ("ctc", "cer"))
         for arm in ("pre-trained", "random initialisation", "from scratch, summed wall time")
     ]
-    plot_demo(HISTORY, arms, tmp_path / "demo.png")
+    plot_demo(HISTORY, CURVES, arms, tmp_path / "demo.png")
     boxes = [
         text.get_window_extent()
         for axes in drawn.figure.axes
@@ -91,8 +103,8 @@ def test_no_text_overlaps_another(drawn: Drawn, tmp_path: Path) -> None:
 
 
 def test_without_results_only_the_curves_are_drawn(tmp_path: Path) -> None:
-    with_results = plot_demo(HISTORY, ARMS, tmp_path / "both.png")
-    curves_only = plot_demo(HISTORY, [], tmp_path / "curves.png")
+    with_results = plot_demo(HISTORY, CURVES, ARMS, tmp_path / "both.png")
+    curves_only = plot_demo(HISTORY, CURVES, [], tmp_path / "curves.png")
     assert 0 < curves_only.stat().st_size < with_results.stat().st_size
 
 
@@ -108,10 +120,10 @@ def test_bad_input_is_named(
     drawn: Drawn, history: list[dict[str, Any]], arms: list[dict[str, Any]], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(ValueError, match=message):
-        plot_demo(history, arms, tmp_path / "demo.png")
+        plot_demo(history, CURVES, arms, tmp_path / "demo.png")
 
 
 def test_missing_matplotlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     with pytest.raises(ImportError, match=r'pip install "hf-ssl\[demo\]"'):
-        plot_demo(HISTORY, ARMS, tmp_path / "demo.png")
+        plot_demo(HISTORY, CURVES, ARMS, tmp_path / "demo.png")

@@ -10,7 +10,8 @@ import pytest
 import soundfile
 import transformers
 
-from hf_ssl import Data2Vec2AudioForPreTraining
+from hf_ssl import BestRqForPreTraining, Data2Vec2AudioForPreTraining
+from hf_ssl.demo.families import LearningRates
 from hf_ssl.demo.run import LOG_MEL, PRETRAINED, SAME_TIME, UNTRAINED, DemoConfig, run_demo
 
 QUICK = {
@@ -19,7 +20,7 @@ QUICK = {
     "batch_size": 4,
     "finetuning_batch_size": 4,
     "num_transcripts": 12,
-    "untrained_learning_rates": (1e-3,),
+    "learning_rates": LearningRates(pretraining=1.5e-3, finetuning=5e-4, untrained=(1e-3,)),
 }
 
 
@@ -65,6 +66,34 @@ def test_own_recordings_with_labels(tmp_path: Path) -> None:
     assert tasks == {"animal", "ctc"}
 
 
+def test_best_rq_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    labels = ["dog", "cat"] * 20
+    write_clips(tmp_path / "own", 40, {"animal": labels, "transcription": labels})
+    results = run_demo(
+        DemoConfig(
+            output_dir=str(tmp_path / "out"),
+            model_type="best-rq",
+            data=str(tmp_path / "own"),
+            label_columns=("animal",),
+            **QUICK,
+        )
+    )
+    arms = {(result["task"], result["arm"], result["metric"]) for result in results}
+    assert arms == {
+        *(("animal", arm, "accuracy") for arm in (PRETRAINED, UNTRAINED, LOG_MEL)),
+        *(("ctc", arm, metric) for arm in (PRETRAINED, UNTRAINED, SAME_TIME) for metric in ("wer", "cer")),
+    }
+    printed = capsys.readouterr().out
+    assert "BEST-RQ" in printed
+    assert "data2vec" not in printed
+    assert "masked codes predicted right" in printed
+    assert (tmp_path / "out" / "demo.png").stat().st_size > 10_000
+    saved = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert saved["config"]["model_type"] == "best-rq"
+    assert saved["config"]["learning_rates"]["untrained"] == [1e-3]
+    BestRqForPreTraining.from_pretrained(tmp_path / "out" / "pretrained")
+
+
 def test_own_recordings_without_labels_are_pretrained_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_clips(tmp_path / "own", 12, {})
     assert run_demo(DemoConfig(output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), **QUICK)) == []
@@ -87,3 +116,9 @@ def test_folder_without_audio_is_named(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     with pytest.raises(ValueError, match="own"):
         run_demo(DemoConfig(output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), **QUICK))
+
+
+def test_unknown_model_type_is_named_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="data2vec2-audio or best-rq, got 'wav2vec2'"):
+        run_demo(DemoConfig(output_dir=str(tmp_path / "out"), model_type="wav2vec2", **QUICK))
+    assert not (tmp_path / "out").exists()

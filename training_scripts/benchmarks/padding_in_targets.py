@@ -20,7 +20,7 @@ from hf_ssl.data import AudioDataset, SkippedFiles
 from hf_ssl.data.collators_pretraining import DataCollatorForData2Vec2Audio
 from hf_ssl.demo.arms import has_fast_bfloat16
 from hf_ssl.demo.data import MIN_SECONDS, SAMPLING_RATE, DemoData, read_waveforms, synthetic_data
-from hf_ssl.demo.run import MODEL
+from hf_ssl.demo.families import DATA2VEC2_AUDIO_FIELDS
 from hf_ssl.evaluation.probing import extract_pooled_features, linear_probe
 from hf_ssl.training import SelfDistillationTrainer
 from hf_ssl.training.arguments import PreTrainingArguments
@@ -66,7 +66,8 @@ def pretrain(data: DemoData, overrides: dict, out: Path, num_steps: int, seed: i
     """Pre-trains into `out`; returns the share of padding in its batches."""
     set_seed(seed)
     config = override_config(
-        data2vec2_audio_config("small"), MODEL | {"ema_anneal_end_step": num_steps * 2 // 3} | overrides
+        data2vec2_audio_config("small"),
+        DATA2VEC2_AUDIO_FIELDS | {"ema_anneal_end_step": num_steps * 2 // 3} | overrides,
     )
     collator = CountingCollator(
         Wav2Vec2FeatureExtractor(sampling_rate=SAMPLING_RATE, do_normalize=True, return_attention_mask=True), config
