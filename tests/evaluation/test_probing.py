@@ -15,7 +15,9 @@ from transformers import (
     Wav2Vec2Model,
 )
 
+from hf_ssl import BestRqFeatureExtractor, BestRqModel
 from hf_ssl.evaluation.probing import extract_pooled_features, linear_probe, log_mel_features
+from hf_ssl.training.model_sizes import best_rq_config
 
 SIZES = {
     "hidden_size": 16,
@@ -59,6 +61,23 @@ def test_padding_changes_nothing(family: str, norm: str) -> None:
     for index, clip in enumerate(clips):
         alone = extract_pooled_features(model, feature_extractor, [clip])
         np.testing.assert_allclose(together[:, index], alone[:, 0], atol=2e-5)
+
+
+def test_log_mel_models_are_pooled_over_their_own_frames() -> None:
+    torch.manual_seed(0)
+    model, feature_extractor = BestRqModel(best_rq_config("tiny")), BestRqFeatureExtractor()
+    clips = noise_clips(8000, 4000, 2345, 8000)
+    together = extract_pooled_features(model, feature_extractor, clips)
+    assert together.shape == (3, 4, 64)
+    for index, clip in enumerate(clips):
+        alone = extract_pooled_features(model, feature_extractor, [clip])
+        np.testing.assert_allclose(together[:, index], alone[:, 0], atol=1e-4)
+
+
+def test_clip_without_a_frame_of_a_log_mel_model_is_named() -> None:
+    model = BestRqModel(best_rq_config("tiny"))
+    with pytest.raises(ValueError, match="Clip 1 has 400 samples, too few for one frame of BestRqModel"):
+        extract_pooled_features(model, BestRqFeatureExtractor(), noise_clips(4000, 400))
 
 
 def test_features_are_mean_and_deviation_of_the_hidden_states() -> None:
