@@ -64,7 +64,7 @@ def pretrain(
             max_steps=num_steps,
             per_device_train_batch_size=batch_size,
             learning_rate=learning_rate,
-            warmup_steps=0.2,  # a shorter one lets the student run ahead of the first, random targets
+            warmup_steps=0.2,  # a shorter one lets a student run ahead of its teacher's first, random targets
             logging_steps=max(1, num_steps // 60),
             **_shared_arguments(seed),
         ),
