@@ -8,17 +8,21 @@ evaluation and conversion are imported by name when they are needed.
 from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
+    AutoImageProcessor,
     AutoModel,
     AutoModelForAudioClassification,
     AutoModelForAudioFrameClassification,
     AutoModelForAudioXVector,
     AutoModelForCTC,
+    AutoModelForImageClassification,
     AutoModelForPreTraining,
+    ViTImageProcessorPil,
     Wav2Vec2FeatureExtractor,
 )
 
 from .models.configuration_best_rq import BestRqConfig
 from .models.configuration_data2vec2 import Data2Vec2AudioConfig
+from .models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from .models.feature_extraction_best_rq import BestRqFeatureExtractor
 from .models.modeling_best_rq import (
     BestRqForAudioFrameClassification,
@@ -37,6 +41,12 @@ from .models.modeling_data2vec2_audio import (
     Data2Vec2AudioForXVector,
     Data2Vec2AudioModel,
     Data2Vec2AudioPreTrainedModel,
+)
+from .models.modeling_data2vec2_vision import (
+    Data2Vec2VisionForImageClassification,
+    Data2Vec2VisionForPreTraining,
+    Data2Vec2VisionModel,
+    Data2Vec2VisionPreTrainedModel,
 )
 
 __version__ = "0.1.0.dev0"
@@ -59,6 +69,11 @@ __all__ = [
     "Data2Vec2AudioForXVector",
     "Data2Vec2AudioModel",
     "Data2Vec2AudioPreTrainedModel",
+    "Data2Vec2VisionConfig",
+    "Data2Vec2VisionForImageClassification",
+    "Data2Vec2VisionForPreTraining",
+    "Data2Vec2VisionModel",
+    "Data2Vec2VisionPreTrainedModel",
 ]
 
 # The Auto class that each class is saved for: its folder then carries its code (`trust_remote_code`).
@@ -78,6 +93,18 @@ AutoModelForAudioClassification.register(Data2Vec2AudioConfig, Data2Vec2AudioFor
 AutoModelForAudioFrameClassification.register(Data2Vec2AudioConfig, Data2Vec2AudioForAudioFrameClassification)
 AutoModelForAudioXVector.register(Data2Vec2AudioConfig, Data2Vec2AudioForXVector)
 AutoFeatureExtractor.register(Data2Vec2AudioConfig, Wav2Vec2FeatureExtractor)
+
+Data2Vec2VisionConfig.register_for_auto_class()
+Data2Vec2VisionModel.register_for_auto_class("AutoModel")
+Data2Vec2VisionForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+Data2Vec2VisionForImageClassification.register_for_auto_class("AutoModelForImageClassification")
+
+AutoConfig.register("data2vec2-vision", Data2Vec2VisionConfig)
+AutoModel.register(Data2Vec2VisionConfig, Data2Vec2VisionModel)
+AutoModelForPreTraining.register(Data2Vec2VisionConfig, Data2Vec2VisionForPreTraining)
+AutoModelForImageClassification.register(Data2Vec2VisionConfig, Data2Vec2VisionForImageClassification)
+# Images are prepared with PIL whether torchvision is there or not, so that pixels do not depend on it.
+AutoImageProcessor.register(Data2Vec2VisionConfig, image_processor_classes={"pil": ViTImageProcessorPil})
 
 BestRqConfig.register_for_auto_class()
 BestRqFeatureExtractor.register_for_auto_class()

@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Convolution over frames, as in the convolutional positions and the decoder of data2vec 2.0."""
+"""Convolutions over frames and patches, as in the convolutional positions and the decoders of data2vec 2.0."""
 
 import torch
 from torch import nn
@@ -32,4 +32,36 @@ class FrameConv1d(nn.Module):
         num_frames = hidden_states.shape[1]
         # an even kernel gives one frame too many
         hidden_states = self.conv(hidden_states.transpose(1, 2))[..., :num_frames].transpose(1, 2)
+        return F.gelu(F.layer_norm(hidden_states, hidden_states.shape[-1:]))
+
+
+class PatchConv2d(nn.Module):
+    """Grouped convolution that keeps the grid of patches, then layer norm without parameters, then GELU.
+
+    Args:
+        in_channels, out_channels, kernel_size, groups: As in `torch.nn.Conv2d`.
+        grid_size: Patches on a side of the grid.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, groups: int, grid_size: int):
+        super().__init__()
+        self.grid_size = grid_size
+        self.conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, groups=groups)
+
+    def forward(self, hidden_states: torch.Tensor, patch_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """
+        Args:
+            hidden_states: `(batch_size, grid_size * grid_size, in_channels)`, patches in row-major order.
+            patch_mask: `(batch_size, grid_size * grid_size)`, `True` at real patches. The others are zeroed before the
+                convolution.
+
+        Returns:
+            `(batch_size, grid_size * grid_size, out_channels)`.
+        """
+        if patch_mask is not None:
+            hidden_states = hidden_states * patch_mask.unsqueeze(-1).to(hidden_states.dtype)
+        grid = hidden_states.transpose(1, 2).unflatten(-1, (self.grid_size, self.grid_size))
+        # an even kernel gives one row and one column too many
+        convolved = self.conv(grid)[..., : self.grid_size, : self.grid_size]
+        hidden_states = convolved.flatten(2).transpose(1, 2)
         return F.gelu(F.layer_norm(hidden_states, hidden_states.shape[-1:]))

@@ -14,7 +14,7 @@ no file grows beyond what one can read in a sitting.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
@@ -28,7 +28,7 @@ from transformers.utils.output_capturing import OutputRecorder
 
 from .attention import MASKED_SCORE, eager_attention_forward
 from .configuration_data2vec2 import Data2Vec2AudioConfig
-from .decoders import ConvDecoder1d, DecoderProjection
+from .decoders import ConvDecoder, DecoderProjection
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .teacher import EMATeacher, average_layers, ema_decay
 from .torch_init import init_like_torch
@@ -43,10 +43,62 @@ TEACHER_STAGES = {
 }
 
 
+class TrunkFields(Protocol):
+    """Fields that the configurations of all modalities have: those of trunk, prenet, teacher, targets and loss.
+
+    Some are no options of every modality, but constants of its configuration.
+    """
+
+    hidden_size: int
+    num_hidden_layers: int
+    num_prenet_layers: int
+    num_attention_heads: int
+    intermediate_size: int
+    hidden_act: str
+    hidden_dropout: float | int
+    attention_dropout: float | int
+    activation_dropout: float | int
+    input_dropout: float | int
+    prenet_dropout: float | int
+    layerdrop: float | int
+    prenet_layerdrop: float | int
+    drop_path_rates: list[float | int] | tuple[float | int, ...]
+    prenet_drop_path_rates: list[float | int] | tuple[float | int, ...]
+    initializer_range: float
+    layer_norm_eps: float
+    layer_norm_affine: bool
+    layer_norm_first: bool
+    pre_norm_drops_residual: bool
+    mask_noise_std: float | int
+    decoder_input_dropout: float | int
+    average_top_k_layers: int
+    target_source: str
+    target_layer_norms: list[str] | tuple[str, ...]
+    target_norms: list[str] | tuple[str, ...]
+    loss_beta: float | int
+    loss_scale: float | int | None
+    ema_decay: float | int
+    ema_end_decay: float | int
+    ema_anneal_end_step: int
+    teacher_scope: str
+
+    @property
+    def convolve_padding(self) -> bool: ...
+
+    @property
+    def norm_targets_over_padding(self) -> bool: ...
+
+    @property
+    def encoder_zero_mask(self) -> bool: ...
+
+    @property
+    def _attn_implementation(self) -> Any: ...
+
+
 class Data2Vec2Attention(nn.Module):
     """Multi-head self-attention with additive biases by position; one matrix for queries, keys and values."""
 
-    def __init__(self, config: Data2Vec2AudioConfig):
+    def __init__(self, config: TrunkFields):
         super().__init__()
         self.config = config
         self.head_size = config.hidden_size // config.num_attention_heads
@@ -80,7 +132,7 @@ class Data2Vec2Attention(nn.Module):
 
 
 class Data2Vec2MLP(nn.Module):
-    def __init__(self, config: Data2Vec2AudioConfig):
+    def __init__(self, config: TrunkFields):
         super().__init__()
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
@@ -95,7 +147,7 @@ class Data2Vec2MLP(nn.Module):
 class Data2Vec2Layer(GradientCheckpointingLayer):
     """One transformer layer, post-norm or pre-norm, with LayerDrop and stochastic depth."""
 
-    def __init__(self, config: Data2Vec2AudioConfig, layerdrop: float, drop_path_rate: float):
+    def __init__(self, config: TrunkFields, layerdrop: float, drop_path_rate: float):
         super().__init__()
         self.layer_norm_first = config.layer_norm_first
         self.drops_residual = config.pre_norm_drops_residual
@@ -167,16 +219,18 @@ class AttentionBias(nn.Module):
         else:
             self.register_buffer("scale", torch.full(shape, float(config.alibi_scale)))
 
-    def forward(self, positions: torch.Tensor) -> list[torch.Tensor]:
+    def forward(self, positions: torch.Tensor, num_extra_tokens: int = 0) -> list[torch.Tensor]:
         """
         Args:
             positions: `(batch_size, sequence_length)`, original positions of the frames.
+            num_extra_tokens: Tokens before the frames, which have no position, and so no bias.
 
         Returns:
             One bias per layer of prenet and trunk (the same tensor for all of them if they share their scale), each
-            of shape `(batch_size, num_heads, sequence_length, sequence_length)`, float32.
+            of shape `(batch_size, num_heads, num_tokens, num_tokens)` with the extra tokens, float32.
         """
         unscaled = alibi_bias(positions, self.config.num_attention_heads)
+        unscaled = F.pad(unscaled, (num_extra_tokens, 0, num_extra_tokens, 0))
         biases = [unscaled * scale.view(1, -1, 1, 1) for scale in self.scale.float().clamp_min(0)]
         return biases if len(biases) == self.num_layers else biases * self.num_layers
 
@@ -210,12 +264,12 @@ def alibi_bias(positions: torch.Tensor, num_heads: int, euclidean: bool = False)
     return slopes * -distances.unsqueeze(1)
 
 
-def make_layer_norm(config: Data2Vec2AudioConfig) -> nn.LayerNorm:
+def make_layer_norm(config: TrunkFields) -> nn.LayerNorm:
     return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=config.layer_norm_affine)
 
 
 def make_layers(
-    config: Data2Vec2AudioConfig, num_layers: int, layerdrop: float, drop_path_rates: Sequence[float]
+    config: TrunkFields, num_layers: int, layerdrop: float, drop_path_rates: Sequence[float]
 ) -> nn.ModuleList:
     first, last = drop_path_rates
     step = (last - first) / max(1, num_layers - 1)
@@ -223,19 +277,31 @@ def make_layers(
 
 
 class Data2Vec2ContextEncoder(nn.Module):
-    """Positions and prenet: what stands between the local features and the trunk.
+    """Positions, extra tokens and prenet: what stands between the local features and the trunk.
 
     Args:
         config: The model's configuration.
         position_encoder: Module that maps features `(batch_size, sequence_length, hidden_size)` and a frame mask to
             positions of the same shape, which are added; `None` if the local features already have theirs.
+        attention_bias: Gives the biases of attention, if any.
+        num_extra_tokens: Learned tokens that stand before the frames, such as an image's CLS token.
     """
 
-    def __init__(self, config: Data2Vec2AudioConfig, position_encoder: nn.Module | None = None):
+    def __init__(
+        self,
+        config: TrunkFields,
+        position_encoder: nn.Module | None = None,
+        attention_bias: AttentionBias | None = None,
+        num_extra_tokens: int = 0,
+    ):
         super().__init__()
         self.config = config
         self.position_encoder = position_encoder
-        self.attention_bias = AttentionBias(config) if config.use_alibi else None
+        self.attention_bias = attention_bias
+        self.num_extra_tokens = num_extra_tokens
+        self.extra_tokens: nn.Parameter | None = None
+        if num_extra_tokens > 0:
+            self.extra_tokens = nn.Parameter(torch.zeros(1, num_extra_tokens, config.hidden_size))
         self.layer_norm = None if config.layer_norm_first else make_layer_norm(config)
         self.dropout = nn.Dropout(config.prenet_dropout)
         self.layers = make_layers(
@@ -256,7 +322,8 @@ class Data2Vec2ContextEncoder(nn.Module):
             visible_frames: Encode only these frames; all of them if `None`.
 
         Returns:
-            The trunk's input, `(batch_size, num_frames, hidden_size)`, and its attention bias for each layer.
+            The trunk's input, `(batch_size, num_extra_tokens + num_frames, hidden_size)`, and its attention bias for
+            each layer.
         """
         if self.position_encoder is not None:
             convolved_mask = None if self.config.convolve_padding else frame_mask
@@ -269,6 +336,9 @@ class Data2Vec2ContextEncoder(nn.Module):
             key_mask = visible_frames.is_real
             if frame_mask is not None:
                 key_mask = key_mask & frame_mask.gather(1, positions)
+        if self.extra_tokens is not None:
+            features = torch.cat([self.extra_tokens.expand(len(features), -1, -1).to(features.dtype), features], dim=1)
+            key_mask = None if key_mask is None else F.pad(key_mask, (self.num_extra_tokens, 0), value=True)
         biases = self._attention_biases(positions, key_mask, features)
         hidden_states = self.dropout(features if self.layer_norm is None else self.layer_norm(features))
         for layer, bias in zip(self.layers, biases, strict=False):
@@ -283,7 +353,7 @@ class Data2Vec2ContextEncoder(nn.Module):
         device = features.device.type  # cast once to what attention will compute in, not once per layer
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
         if self.attention_bias is not None:
-            biases = self.attention_bias(positions)
+            biases = self.attention_bias(positions, self.num_extra_tokens)
         elif key_mask is not None:
             biases = [features.new_zeros(1, self.config.num_attention_heads, 1, key_mask.shape[1])] * num_layers
         else:
@@ -302,7 +372,7 @@ class Data2Vec2ContextEncoder(nn.Module):
 class Data2Vec2Trunk(nn.Module):
     """The transformer whose layers make the targets."""
 
-    def __init__(self, config: Data2Vec2AudioConfig):
+    def __init__(self, config: TrunkFields):
         super().__init__()
         self.config = config
         self.input_dropout = nn.Dropout(config.input_dropout)
@@ -335,7 +405,7 @@ class Data2Vec2Trunk(nn.Module):
 class Data2Vec2PreTrainedModel(PreTrainedModel):
     """Weights' initialisation and loading, common to all models of data2vec 2.0."""
 
-    config: Data2Vec2AudioConfig
+    config: Any  # the modality's, which has the `TrunkFields`
     supports_gradient_checkpointing = True
     _no_split_modules = ["Data2Vec2Layer"]
     _supports_sdpa = True
@@ -364,6 +434,9 @@ class Data2Vec2PreTrainedModel(PreTrainedModel):
                 init.zeros_(module.bias)
         elif isinstance(module, AttentionBias):
             init.constant_(module.scale, float(self.config.alibi_scale))
+        elif isinstance(module, Data2Vec2ContextEncoder):
+            if module.extra_tokens is not None:
+                init.normal_(module.extra_tokens)
         elif isinstance(module, EMATeacher):
             init.zeros_(module.num_updates)
 
@@ -375,7 +448,8 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
 
     Args:
         loss (`torch.FloatTensor` of shape `(1,)`):
-            Sum over predicted frames of the loss of a frame, divided by their number in the (global) batch.
+            Sum over predicted frames of the loss of a frame, divided by their number in the (global) batch; with the
+            loss of the CLS token where the model has one.
         predictions (`torch.FloatTensor` of shape `(num_predicted, hidden_size)`):
             The decoder's output at predicted frames, ordered by utterance, mask and time.
         targets (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`):
@@ -386,6 +460,10 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
             Which frames were hidden from the student.
         frame_mask (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*):
             Which frames are real; `None` if all are.
+        regression_loss, cls_loss (`torch.FloatTensor` of shape `()`, *optional*):
+            The parts of `loss` where there are two.
+
+    A frame of an image is a patch.
     """
 
     loss: torch.Tensor | None = None
@@ -394,21 +472,40 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
     prediction_mask: torch.Tensor | None = None
     mask_time_indices: torch.Tensor | None = None
     frame_mask: torch.Tensor | None = None
+    regression_loss: torch.Tensor | None = None
+    cls_loss: torch.Tensor | None = None
+
+
+class EncodedFrames(NamedTuple):
+    """What the student made of the visible frames of every masked copy.
+
+    Attributes:
+        extra_tokens: `(batch_size * num_masks, num_extra_tokens, hidden_size)`.
+        hidden_states: `(batch_size * num_masks, max_visible, hidden_size)`.
+        visible_frames: Where they belong.
+        decoder_mask: `(batch_size * num_masks, sequence_length)`, `True` at frames that the decoder convolves; `None`
+            for all.
+    """
+
+    extra_tokens: torch.Tensor
+    hidden_states: torch.Tensor
+    visible_frames: VisibleFrames
+    decoder_mask: torch.Tensor | None
 
 
 class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
     """Student, decoder and teacher: everything of the pre-training step that does not depend on the modality.
 
     A modality's class gives its base model and decoder to `_set_up_objective` and writes a forward of three calls:
-    `teacher_targets`, `student_predictions`, `regression_loss`.
+    `teacher_targets`, `student_predictions` (or its halves `encode_visible` and `predict_hidden`), `regression_loss`.
     """
 
     accepts_loss_kwargs = True
     _keep_in_fp32_modules_strict = {"teacher"}
-    decoder: ConvDecoder1d
+    decoder: ConvDecoder
     teacher: EMATeacher
 
-    def _set_up_objective(self, decoder: ConvDecoder1d) -> None:
+    def _set_up_objective(self, decoder: ConvDecoder) -> None:
         """Adds decoder and teacher to a model whose base model is in place, and initialises all weights."""
         self.decoder = decoder
         self.decoder_dropout = nn.Dropout(self.config.decoder_input_dropout)
@@ -439,8 +536,10 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         return (model, info) if output_loading_info else model
 
     @property
-    def _context_encoder(self) -> nn.Module:
-        return self.base_model.get_submodule("context_encoder")
+    def _context_encoder(self) -> Data2Vec2ContextEncoder:
+        context_encoder = self.base_model.get_submodule("context_encoder")
+        assert isinstance(context_encoder, Data2Vec2ContextEncoder)
+        return context_encoder
 
     @property
     def _trunk(self) -> nn.Module:
@@ -504,8 +603,9 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         cast = {id(bias): None if bias is None else bias.to(dtype) for bias in biases}  # layers may share the tensor
         layer_outputs: list[torch.Tensor] = []
         teacher.get_submodule("trunk")(hidden_states.to(dtype), [cast[id(bias)] for bias in biases], layer_outputs)
+        num_extra_tokens = self._context_encoder.num_extra_tokens
         return average_layers(
-            layer_outputs,
+            [layer_output[:, num_extra_tokens:] for layer_output in layer_outputs],
             top_k=self.config.average_top_k_layers,
             layer_norms=self.config.target_layer_norms,
             target_norms=self.config.target_norms,
@@ -533,6 +633,13 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         Returns:
             `(num_predicted, hidden_size)`.
         """
+        encoded = self.encode_visible(local_features, frame_mask, mask_time_indices)
+        return self.predict_hidden(encoded, prediction_mask, mask_noise)
+
+    def encode_visible(
+        self, local_features: torch.Tensor, frame_mask: torch.Tensor | None, mask_time_indices: torch.Tensor
+    ) -> EncodedFrames:
+        """The first half of `student_predictions`: the visible frames of every masked copy, encoded."""
         num_masks = mask_time_indices.shape[1]
         hidden_mask = mask_time_indices.flatten(0, 1)
         features = local_features.repeat_interleave(num_masks, dim=0)
@@ -543,10 +650,21 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         visible_frames = find_visible_frames(~hidden_mask if decoder_mask is None else ~hidden_mask & decoder_mask)
         hidden_states, biases = self._context_encoder(features, frame_mask, visible_frames)
         hidden_states = self.decoder_dropout(self._trunk(hidden_states, biases))
+        num_extra_tokens = self._context_encoder.num_extra_tokens
+        return EncodedFrames(
+            hidden_states[:, :num_extra_tokens], hidden_states[:, num_extra_tokens:], visible_frames, decoder_mask
+        )
 
-        noise = self._draw_noise(features) if mask_noise is None else mask_noise.flatten(0, 1)
-        dense = scatter_visible(hidden_states, visible_frames.visible, noise.to(hidden_states.dtype))
-        decoded = self.decoder(dense, decoder_mask)
+    def predict_hidden(
+        self, encoded: EncodedFrames, prediction_mask: torch.Tensor, mask_noise: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """The second half of `student_predictions`: noise where frames are hidden, and the decoder."""
+        visible, hidden_states = encoded.visible_frames.visible, encoded.hidden_states
+        if mask_noise is None:
+            noise = self._draw_noise(hidden_states.new_empty(*visible.shape, hidden_states.shape[-1]))
+        else:
+            noise = mask_noise.flatten(0, 1).to(hidden_states.dtype)
+        decoded = self.decoder(scatter_visible(hidden_states, visible, noise), encoded.decoder_mask)
         return self.decoder.project(decoded[prediction_mask.flatten(0, 1)])
 
     def regression_loss(

@@ -34,6 +34,7 @@ from .convolutions import FrameConv1d
 from .decoders import ConvDecoder1d
 from .masking import draw_span_masks
 from .modeling_data2vec2 import (
+    AttentionBias,
     Data2Vec2ContextEncoder,
     Data2Vec2ForPreTrainingOutput,
     Data2Vec2PreTrainedModel,
@@ -142,6 +143,7 @@ class Data2Vec2AudioPositionEncoder(nn.Module):
 
 
 class Data2Vec2AudioPreTrainedModel(Data2Vec2PreTrainedModel):
+    config: Data2Vec2AudioConfig
     config_class = Data2Vec2AudioConfig
     base_model_prefix = "data2vec2_audio"
     main_input_name = "input_values"
@@ -215,7 +217,9 @@ class Data2Vec2AudioModel(Data2Vec2AudioPreTrainedModel):
     def __init__(self, config: Data2Vec2AudioConfig):
         super().__init__(config)
         self.local_encoder = Data2Vec2AudioLocalEncoder(config)
-        self.context_encoder = Data2Vec2ContextEncoder(config, Data2Vec2AudioPositionEncoder(config))
+        self.context_encoder = Data2Vec2ContextEncoder(
+            config, Data2Vec2AudioPositionEncoder(config), AttentionBias(config) if config.use_alibi else None
+        )
         self.trunk = Data2Vec2Trunk(config)
         self.post_init()
 
