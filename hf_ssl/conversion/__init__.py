@@ -4,14 +4,17 @@
 import os
 from pathlib import Path
 
-from transformers import Wav2Vec2Processor
+from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 from transformers.utils import logging
 
+from ..models.modeling_data2vec2_audio import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
+from ..models.modeling_data2vec2_vision import Data2Vec2VisionForImageClassification
 from .best_rq import convert_best_rq, convert_to_speechbrain, load_speechbrain_checkpoint
 from .best_rq_card import make_best_rq_card
-from .card import CardFacts, make_card
+from .card import CardFacts, CardUse, make_card
 from .data2vec2_audio import Conversion, convert_data2vec2_audio_ctc, convert_data2vec2_audio_pretraining
 from .data2vec2_options import section
+from .data2vec2_vision import convert_data2vec2_vision_classifier, convert_data2vec2_vision_pretraining
 from .fairseq_checkpoint import FairseqCheckpoint, load_fairseq_checkpoint
 from .fairseq_dictionary import read_dictionary
 from .record import file_sha256, make_record, write_record
@@ -41,8 +44,8 @@ def convert_checkpoint(
     the file holds decides which conversion it is.
 
     Args:
-        path: A fairseq checkpoint of data2vec 2.0 for speech: pre-training (student and teacher) or fine-tuned (CTC);
-            or a checkpoint folder of SpeechBrain's BEST-RQ recipe.
+        path: A fairseq checkpoint of data2vec 2.0 for speech or images: pre-training (student and teacher) or
+            fine-tuned (CTC; `mae_image_classification`); or a checkpoint folder of SpeechBrain's BEST-RQ recipe.
         out_dir: Folder to write; created if it does not exist.
         dictionary: fairseq's `dict.ltr.txt`, for a fine-tuned checkpoint that has no symbols of its own.
         license: Identifier of the licence for the card. Checkpoints do not say.
@@ -83,17 +86,24 @@ def _convert_speechbrain(path: str | os.PathLike, out_dir: Path, license: str) -
 
 
 def _convert(checkpoint: FairseqCheckpoint, dictionary: str | os.PathLike | None) -> Conversion:
-    match original_model(checkpoint):
+    model = original_model(checkpoint)
+    if dictionary is not None and model.startswith(("data2vec_multi (", "mae_image_classification")):
+        kind = "pre-trained model" if model.startswith("data2vec_multi") else "classifier of images"
+        raise ValueError(f"{checkpoint.path!r} is a {kind}, which has no use for a dictionary.")
+    match model:
         case "data2vec_multi (AUDIO)":
-            if dictionary is not None:
-                raise ValueError(f"{checkpoint.path!r} is a pre-trained model, which has no use for a dictionary.")
             return convert_data2vec2_audio_pretraining(checkpoint)
         case "wav2vec_ctc of data2vec_multi":
             return convert_data2vec2_audio_ctc(checkpoint, None if dictionary is None else read_dictionary(dictionary))
+        case "data2vec_multi (IMAGE)":
+            return convert_data2vec2_vision_pretraining(checkpoint)
+        case "mae_image_classification of data2vec_multi":
+            return convert_data2vec2_vision_classifier(checkpoint)
         case name:
             raise ValueError(
                 f"{checkpoint.path!r} holds the model {name}. What can be converted so far is data2vec 2.0 for "
-                "speech: `data2vec_multi` with `supported_modality: AUDIO`, and `wav2vec_ctc` of `data2vec_multi`."
+                "speech and images: `data2vec_multi` with `supported_modality` AUDIO or IMAGE, and `wav2vec_ctc` and "
+                "`mae_image_classification` of `data2vec_multi`."
             )
 
 
@@ -106,33 +116,47 @@ def original_model(checkpoint: FairseqCheckpoint) -> str:
     if name == "data2vec_multi":
         modality = str(model.get("supported_modality") or "any modality").rpartition(".")[2]
         return f"{name} ({modality.upper()})"
-    if "w2v_args" in model:
-        student = section(section(model, "w2v_args"), "model")
-        return f"{name} of {student.get('_name')}"
+    for options in ("w2v_args", "pretrained_model_args"):
+        if options in model:
+            student = section(section(model, options), "model")
+            return f"{name} of {student.get('_name') or ('data2vec_multi' if 'modalities' in student else None)}"
     return str(name)
 
 
 def _write_folder(conversion: Conversion, checkpoint: FairseqCheckpoint, out_dir: Path, license: str) -> None:
     conversion.model.save_pretrained(out_dir)
-    feature_extractor, tokenizer = conversion.feature_extractor, conversion.tokenizer
-    is_recogniser = tokenizer is not None
-    if is_recogniser:
-        Wav2Vec2Processor(feature_extractor=feature_extractor, tokenizer=tokenizer).save_pretrained(out_dir)
+    if conversion.tokenizer is None:
+        conversion.preprocessor.save_pretrained(out_dir)
     else:
-        feature_extractor.save_pretrained(out_dir)
+        processor = Wav2Vec2Processor(feature_extractor=conversion.preprocessor, tokenizer=conversion.tokenizer)
+        processor.save_pretrained(out_dir)
     record = make_record(checkpoint, conversion.dictionary)
     write_record(record, out_dir)
     not_kept = [f"Not kept of the original file: {', '.join(map(repr, record.left_out))}."] if record.left_out else []
     facts = CardFacts(
         model_class=type(conversion.model).__name__,
-        auto_class="AutoModelForCTC" if is_recogniser else "AutoModelForPreTraining",
-        processor_class="AutoProcessor" if is_recogniser else "AutoFeatureExtractor",
-        pipeline_tag="automatic-speech-recognition" if is_recogniser else None,
+        use=_use(conversion),
         license=license,
         file_name=Path(checkpoint.path).name,
         sha256=file_sha256(checkpoint.path),
         num_updates=checkpoint.num_updates,
-        sampling_rate=feature_extractor.sampling_rate,
         limits=[*conversion.limits, *not_kept],
     )
     make_card(facts).save(out_dir / "README.md")
+
+
+def _use(conversion: Conversion) -> CardUse:
+    """How the card says the folder is opened."""
+    preprocessor = conversion.preprocessor
+    rate = preprocessor.sampling_rate if isinstance(preprocessor, Wav2Vec2FeatureExtractor) else None
+    match conversion.model:
+        case Data2Vec2AudioForCTC():
+            return CardUse("AutoModelForCTC", "AutoProcessor", "automatic-speech-recognition", "speech", rate)
+        case Data2Vec2AudioForPreTraining():
+            return CardUse("AutoModelForPreTraining", "AutoFeatureExtractor", None, "speech", rate)
+        case Data2Vec2VisionForImageClassification():
+            return CardUse(
+                "AutoModelForImageClassification", "AutoImageProcessor", "image-classification", "vision", None
+            )
+        case _:
+            return CardUse("AutoModelForPreTraining", "AutoImageProcessor", None, "vision", None)

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from transformers import PreTrainedModel, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
+from transformers import PreTrainedModel, ViTImageProcessorPil, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
 
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
+from ..models.modeling_data2vec2 import TEACHER_STAGES
 from ..models.modeling_data2vec2_audio import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
 from .data2vec2_options import (
     ctc_fields,
@@ -31,14 +32,14 @@ class Conversion(NamedTuple):
 
     Attributes:
         model: With the original's weights.
-        feature_extractor: What the original does to waveforms.
-        tokenizer: Of a fine-tuned model.
+        preprocessor: What the original does to waveforms or images.
+        tokenizer: Of a fine-tuned speech model.
         dictionary: What the tokenizer was made of.
         limits: What the folder's card has to say of this model, sentences.
     """
 
     model: PreTrainedModel
-    feature_extractor: Wav2Vec2FeatureExtractor
+    preprocessor: Wav2Vec2FeatureExtractor | ViTImageProcessorPil
     tokenizer: Wav2Vec2CTCTokenizer | None
     dictionary: FairseqDictionary | None
     limits: list[str]
@@ -54,7 +55,7 @@ def convert_data2vec2_audio_pretraining(checkpoint: FairseqCheckpoint) -> Conver
     problems = Problems()
     options = section(checkpoint.config, "model")
     fields = pretraining_fields(options, problems)
-    config = None if fields is None else make_config(fields, problems)
+    config = None if fields is None else make_config(Data2Vec2AudioConfig, fields, problems)
     feature_extractor = _feature_extractor(checkpoint.config, problems)
     scope = "encoder" if config is None else config.teacher_scope
     weights = rename_pretraining(checkpoint.model, checkpoint.teacher, scope, problems)
@@ -62,12 +63,12 @@ def convert_data2vec2_audio_pretraining(checkpoint: FairseqCheckpoint) -> Conver
     model = None
     if config is not None and check_counts(_layer_counts(config), weights, problems):
         if checkpoint.teacher is None:
-            _copy_student_to_teacher(weights, config)
+            copy_student_to_teacher(weights, "data2vec2_audio.", config.teacher_scope)
         model = fill_model(Data2Vec2AudioForPreTraining, config, weights, problems)
     problems.raise_if_any(checkpoint.path)
     assert model is not None  # or there would have been a problem
     assert feature_extractor is not None
-    limits = _limits("data2vec_multi", ignored_options(options, pretraining_options(model.config)), [])
+    limits = told_limits("data2vec_multi", ignored_options(options, pretraining_options(model.config)), [])
     if checkpoint.teacher is None:
         limits.append("The original had no teacher: this one is a copy of the student.")
     return Conversion(model, feature_extractor, None, None, limits)
@@ -89,7 +90,7 @@ def convert_data2vec2_audio_ctc(checkpoint: FairseqCheckpoint, dictionary: Fairs
     fields = ctc_fields(checkpoint.config, problems)
     if fields is not None:
         fields |= {"vocab_size": len(dictionary.symbols), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    config = None if fields is None else make_config(fields, problems)
+    config = None if fields is None else make_config(Data2Vec2AudioConfig, fields, problems)
     feature_extractor = _feature_extractor(checkpoint.config, problems)
     weights = rename_ctc(checkpoint.model, problems)
     model = None
@@ -101,7 +102,7 @@ def convert_data2vec2_audio_ctc(checkpoint: FairseqCheckpoint, dictionary: Fairs
     known = ctc_options(model.config, {"data": "", "sample_rate": 0, "normalize": True})
     ignored = ignored_options(options, known)
     ignored += ignored_options(section(section(options, "w2v_args"), "model"), pretraining_options(model.config))
-    limits = _limits("wav2vec_ctc", ignored, training_course(checkpoint.config))
+    limits = told_limits("wav2vec_ctc", ignored, training_course(checkpoint.config))
     limits.append("The masks of its pre-training are not in a fine-tuned checkpoint: those fields have our defaults.")
     return Conversion(model, feature_extractor, make_tokenizer(dictionary), dictionary, limits)
 
@@ -156,17 +157,16 @@ def _layer_counts(config: Data2Vec2AudioConfig) -> dict[str, int]:
     }
 
 
-def _copy_student_to_teacher(weights: dict[str, torch.Tensor], config: Data2Vec2AudioConfig) -> None:
+def copy_student_to_teacher(weights: dict[str, torch.Tensor], prefix: str, scope: str) -> None:
     """Adds the teacher that the original would make of a student; copies, for memory cannot be shared when saved."""
-    stages = {"trunk": ("trunk",), "encoder": ("context_encoder", "trunk")}.get(config.teacher_scope)
-    student = {name.removeprefix("data2vec2_audio."): tensor for name, tensor in weights.items()}
-    for name, tensor in student.items():
-        is_averaged = stages is None or name.partition(".")[0] in stages
-        if f"data2vec2_audio.{name}" in weights and is_averaged:
-            weights[f"teacher.{name}"] = tensor.clone()
+    for name in [name for name in weights if name.startswith(prefix)]:
+        ours = name.removeprefix(prefix)
+        if ours.partition(".")[0] in TEACHER_STAGES[scope]:
+            weights[f"teacher.{ours}"] = weights[name].clone()
 
 
-def _limits(original: str, ignored: list[str], course: list[str]) -> list[str]:
+def told_limits(original: str, ignored: list[str], course: list[str]) -> list[str]:
+    """Sentences on what of the original has no place in our folder."""
     limits = []
     if ignored:
         limits.append(

@@ -7,15 +7,19 @@ The dictionaries of names serve both directions: our field -> the original's opt
 import copy
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from huggingface_hub.errors import StrictDataclassError
+from transformers import PreTrainedConfig
 
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
+from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from .fairseq_checkpoint import parse_conv_spec
 from .problems import Problems, one_line
 
-_MODEL_FIELDS = {
+ConfigType = TypeVar("ConfigType", bound=PreTrainedConfig)
+
+MODEL_FIELDS = {
     "hidden_size": "embed_dim",
     "num_hidden_layers": "depth",
     "num_attention_heads": "num_heads",
@@ -49,7 +53,7 @@ _AUDIO_FIELDS = {
     "alibi_scale_per_head": "learned_alibi_scale_per_head",
     "alibi_scale_per_layer": "learned_alibi_scale_per_layer",
 }
-_DECODER_FIELDS = {
+DECODER_FIELDS = {
     "decoder_hidden_size": "decoder_dim",
     "decoder_num_layers": "decoder_layers",
     "decoder_kernel_size": "decoder_kernel",
@@ -77,7 +81,7 @@ _FINETUNING_MASK_FIELDS = {
     "mask_feature_length": "mask_channel_length",
 }
 # Options from which fields are computed.
-_MODEL_SOURCES = (
+MODEL_SOURCES = (
     "mlp_ratio",
     "post_mlp_drop",
     "start_drop_path_rate",
@@ -101,15 +105,16 @@ _AUDIO_SOURCES = (
     "mask_noise_std",
 )
 # Options that we do not have, with the value at which they do nothing.
-_UNSUPPORTED_MODEL_OPTIONS = {"shared_decoder": None, "recon_loss": 0, "cls_loss": 0, "d2v_loss": 1, "skip_ema": False}
+UNSUPPORTED_MODEL_OPTIONS = {"shared_decoder": None, "recon_loss": 0, "d2v_loss": 1, "skip_ema": False}
+_UNSUPPORTED_MODEL_OPTIONS = UNSUPPORTED_MODEL_OPTIONS | {"cls_loss": 0}
 _UNSUPPORTED_AUDIO_OPTIONS = {"num_extra_tokens": 0, "learned_alibi": False, "mask_prob_min": None}
 _UNSUPPORTED_PRETRAINING_AUDIO_OPTIONS = {"keep_masked_pct": 0, "remove_masks": False, "mask_channel_prob": 0.0}
 _UNSUPPORTED_FINETUNING_AUDIO_OPTIONS = {"mask_dropout": 0, "add_masks": False, "inverse_mask": False}
-_UNSUPPORTED_DECODER_OPTIONS = {"add_positions_masked": False, "add_positions_all": False}
+UNSUPPORTED_DECODER_OPTIONS = {"add_positions_masked": False, "add_positions_all": False}
 _UNSUPPORTED_CTC_OPTIONS = {"blank_weight": 0}
 # Options that change nothing that we have, with the original's defaults: of training (when to stop, what to log, the
 # seed), of fresh weights, of modalities other than audio, and copies of other options.
-_INERT_MODEL_OPTIONS: dict[str, Any] = {
+INERT_MODEL_OPTIONS: dict[str, Any] = {
     "ema_same_dtype": True,
     "log_norms": True,
     "max_update": 400_000,
@@ -161,9 +166,11 @@ _FINETUNING_OPTIONS: dict[str, Any] = {
 # Of these, the ones that a folder has no place for and that say how the original was trained.
 _TRAINING_COURSE = ("freeze_finetune_updates", "layer_decay", "freeze_regex")
 _EXTRACTOR_MODES = {"layer_norm": "layer", "default": "group"}
+_MODALITIES = ("audio", "image", "text")
+_STUDENTS = ("w2v_args", "pretrained_model_args")  # options of a fine-tuned model that hold those of the student
 # In the original's order of application.
-_TARGET_LAYER_NORMS = ("batch", "instance", "layer")
-_TARGET_NORMS = ("layer", "instance")
+TARGET_LAYER_NORMS = ("batch", "instance", "layer")
+TARGET_NORMS = ("layer", "instance")
 
 
 def section(options: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -193,12 +200,12 @@ def _audio_sections(model: Mapping[str, Any]) -> AudioSections:
 def pretraining_fields(model: Mapping[str, Any], problems: Problems) -> dict[str, Any] | None:
     """Fields of a pre-training configuration from `cfg.model`; `None`, and `problems`, if they cannot be made."""
     sections = _audio_sections(model)
-    _list_unsupported(sections.audio, _UNSUPPORTED_PRETRAINING_AUDIO_OPTIONS, problems)
-    _list_missing(sections.audio, _PRETRAINING_MASK_FIELDS.values(), problems)
+    list_unsupported(sections.audio, _UNSUPPORTED_PRETRAINING_AUDIO_OPTIONS, problems)
+    list_missing(sections.audio, _PRETRAINING_MASK_FIELDS.values(), problems)
     fields = _student_fields(sections, problems)
     if fields is None:
         return None
-    return fields | _named(sections.audio, _PRETRAINING_MASK_FIELDS)
+    return fields | named(sections.audio, _PRETRAINING_MASK_FIELDS)
 
 
 def ctc_fields(config: Mapping[str, Any], problems: Problems) -> dict[str, Any] | None:
@@ -208,20 +215,20 @@ def ctc_fields(config: Mapping[str, Any], problems: Problems) -> dict[str, Any] 
     """
     finetuning = section(config, "model")
     sections = _audio_sections(section(section(finetuning, "w2v_args"), "model"))
-    _list_unsupported(finetuning, _UNSUPPORTED_CTC_OPTIONS, problems)
-    _list_missing(finetuning, ("apply_mask", "final_dropout"), problems)
-    _list_missing(sections.audio, _FINETUNING_MASK_FIELDS.values(), problems)
+    list_unsupported(finetuning, _UNSUPPORTED_CTC_OPTIONS, problems)
+    list_missing(finetuning, ("apply_mask", "final_dropout"), problems)
+    list_missing(sections.audio, _FINETUNING_MASK_FIELDS.values(), problems)
     fields = _student_fields(sections, problems)
     if fields is None:
         return None
     if finetuning["apply_mask"]:
-        _list_unsupported(sections.audio, _UNSUPPORTED_FINETUNING_AUDIO_OPTIONS, problems)
+        list_unsupported(sections.audio, _UNSUPPORTED_FINETUNING_AUDIO_OPTIONS, problems)
         if sections.audio["mask_length"] == 1:  # drawn by another function there
             problems.unsupported_options.append("mask_length = 1")
     criterion = config.get("criterion")
     return (
         fields
-        | _named(sections.audio, _FINETUNING_MASK_FIELDS)
+        | named(sections.audio, _FINETUNING_MASK_FIELDS)
         | {
             "apply_spec_augment": finetuning["apply_mask"],
             "mask_time_min_masks": 1,
@@ -233,10 +240,10 @@ def ctc_fields(config: Mapping[str, Any], problems: Problems) -> dict[str, Any] 
     )
 
 
-def make_config(fields: dict[str, Any], problems: Problems) -> Data2Vec2AudioConfig | None:
+def make_config(config_class: type[ConfigType], fields: dict[str, Any], problems: Problems) -> ConfigType | None:
     """The configuration of these fields; `None`, and `problems`, if there is no such model."""
     try:
-        return Data2Vec2AudioConfig(**fields)
+        return config_class(**fields)
     except (StrictDataclassError, TypeError, ValueError, ArithmeticError) as error:
         problems.options.append(f"The checkpoint's options make no model: {one_line(error)}")
         return None
@@ -261,8 +268,8 @@ def ignored_options(options: Mapping[str, Any], known: Mapping[str, Any]) -> lis
     what it does not know, as from a fork or from another version."""
     found: list[str] = []
     for name, value in options.items():
-        if name in ("image", "text", "w2v_args"):
-            continue  # modalities that a speech model does not have; the student, which is looked at by itself
+        if name in _STUDENTS or (name in _MODALITIES and name not in known):
+            continue  # the student, which is looked at by itself; modalities that the model does not have
         if name not in known:
             found.append(f"{name!r}: {value!r:.80}")
         elif isinstance(value, Mapping) and isinstance(known[name], Mapping):
@@ -272,75 +279,80 @@ def ignored_options(options: Mapping[str, Any], known: Mapping[str, Any]) -> lis
 
 def _student_fields(sections: AudioSections, problems: Problems) -> dict[str, Any] | None:
     model, audio, decoder = sections.model, sections.audio, sections.decoder
-    _list_unsupported(model, _UNSUPPORTED_MODEL_OPTIONS, problems)
-    _list_unsupported(audio, _UNSUPPORTED_AUDIO_OPTIONS, problems)
-    _list_unsupported(decoder, _UNSUPPORTED_DECODER_OPTIONS, problems)
-    _list_missing(model, (*_MODEL_FIELDS.values(), *_MODEL_SOURCES), problems)
-    _list_missing(audio, (*_AUDIO_FIELDS.values(), *_AUDIO_SOURCES), problems)
-    _list_missing(decoder, _DECODER_FIELDS.values(), problems)
+    list_unsupported(model, _UNSUPPORTED_MODEL_OPTIONS, problems)
+    list_unsupported(audio, _UNSUPPORTED_AUDIO_OPTIONS, problems)
+    list_unsupported(decoder, UNSUPPORTED_DECODER_OPTIONS, problems)
+    list_missing(model, (*MODEL_FIELDS.values(), *MODEL_SOURCES), problems)
+    list_missing(audio, (*_AUDIO_FIELDS.values(), *_AUDIO_SOURCES), problems)
+    list_missing(decoder, DECODER_FIELDS.values(), problems)
     if problems.missing_options:
         return None
-    _check_copies(sections, problems)
+    check_copies(model, audio, problems)
     try:
         computed = _computed_fields(model, audio)
     except (TypeError, ValueError, ArithmeticError) as error:
         problems.options.append(f"The checkpoint's options make no model: {one_line(error)}")
         return None
-    return _named(model, _MODEL_FIELDS) | _named(audio, _AUDIO_FIELDS) | _named(decoder, _DECODER_FIELDS) | computed
+    return named(model, MODEL_FIELDS) | named(audio, _AUDIO_FIELDS) | named(decoder, DECODER_FIELDS) | computed
 
 
 def _computed_fields(model: dict[str, Any], audio: dict[str, Any]) -> dict[str, Any]:
     conv_layers = parse_conv_spec(audio["feature_encoder_spec"])
     mode = audio["extractor_mode"]
-    return {
-        "intermediate_size": int(model["embed_dim"] * model["mlp_ratio"]),
-        "drop_path_rates": (model["start_drop_path_rate"], model["end_drop_path_rate"]),
-        "prenet_drop_path_rates": (audio["start_drop_path_rate"], audio["end_drop_path_rate"]),
-        "pre_norm_drops_residual": model["layer_norm_first"],
+    return computed_trunk_fields(model, audio) | {
         "conv_dim": tuple(layer[0] for layer in conv_layers),
         "conv_kernel": tuple(layer[1] for layer in conv_layers),
         "conv_stride": tuple(layer[2] for layer in conv_layers),
         "feat_extract_norm": _EXTRACTOR_MODES.get(mode, mode),
         "conv_pos_kernel_size": max(3, audio["conv_pos_width"] // audio["conv_pos_depth"]),
-        "target_source": "block" if model["end_of_block_targets"] else "ffn",
-        "target_layer_norms": tuple(norm for norm in _TARGET_LAYER_NORMS if model[f"{norm}_norm_target_layer"]),
-        "target_norms": tuple(norm for norm in _TARGET_NORMS if model[f"{norm}_norm_targets"]),
         "norm_targets_over_padding": True,
         "convolve_padding": True,
-        "teacher_scope": _teacher_scope(model, audio),
     }
 
 
-def _teacher_scope(model: dict[str, Any], audio: dict[str, Any]) -> str:
+def computed_trunk_fields(model: dict[str, Any], modality: dict[str, Any]) -> dict[str, Any]:
+    """Fields of trunk, prenet, targets and teacher that are computed from several options."""
+    return {
+        "intermediate_size": int(model["embed_dim"] * model["mlp_ratio"]),
+        "drop_path_rates": (model["start_drop_path_rate"], model["end_drop_path_rate"]),
+        "prenet_drop_path_rates": (modality["start_drop_path_rate"], modality["end_drop_path_rate"]),
+        "pre_norm_drops_residual": model["layer_norm_first"],
+        "target_source": "block" if model["end_of_block_targets"] else "ffn",
+        "target_layer_norms": tuple(norm for norm in TARGET_LAYER_NORMS if model[f"{norm}_norm_target_layer"]),
+        "target_norms": tuple(norm for norm in TARGET_NORMS if model[f"{norm}_norm_targets"]),
+        "teacher_scope": _teacher_scope(model, modality),
+    }
+
+
+def _teacher_scope(model: dict[str, Any], modality: dict[str, Any]) -> str:
     if model["ema_encoder_only"]:
         return "trunk"
-    return "model" if audio["ema_local_encoder"] else "encoder"
+    return "model" if modality["ema_local_encoder"] else "encoder"
 
 
-def _check_copies(sections: AudioSections, problems: Problems) -> None:
+def check_copies(model: dict[str, Any], modality: dict[str, Any], problems: Problems) -> None:
     """Options of which we have one and the original several: they have to agree."""
-    model, audio = sections.model, sections.audio
     if model["encoder_dropout"] != model["post_mlp_drop"]:
         problems.options.append(
             f"The checkpoint has different dropouts after attention ({model['encoder_dropout']}) and after the "
             f"feed-forward network ({model['post_mlp_drop']}); we have one, `hidden_dropout`"
         )
     for copied, source in (("num_alibi_heads", "num_heads"), ("model_depth", "depth")):
-        if audio.get(copied, model[source]) != model[source]:
-            problems.options.append(f"`{copied}` = {audio[copied]!r} must be `{source}` = {model[source]!r}")
+        if modality.get(copied, model[source]) != model[source]:
+            problems.options.append(f"`{copied}` = {modality[copied]!r} must be `{source}` = {model[source]!r}")
 
 
-def _named(options: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+def named(options: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     return {ours: options[original] for ours, original in fields.items()}
 
 
-def _list_unsupported(options: dict[str, Any], neutral: Mapping[str, Any], problems: Problems) -> None:
+def list_unsupported(options: dict[str, Any], neutral: Mapping[str, Any], problems: Problems) -> None:
     problems.unsupported_options += [
         f"{name} = {options[name]!r}" for name, value in neutral.items() if options.get(name, value) != value
     ]
 
 
-def _list_missing(options: dict[str, Any], names: Iterable[str], problems: Problems) -> None:
+def list_missing(options: dict[str, Any], names: Iterable[str], problems: Problems) -> None:
     problems.missing_options += [
         name for name in names if name not in options and name not in problems.missing_options
     ]
@@ -352,7 +364,7 @@ def _list_missing(options: dict[str, Any], names: Iterable[str], problems: Probl
 def pretraining_options(config: Data2Vec2AudioConfig) -> dict[str, Any]:
     """`cfg.model` of a pre-training checkpoint; what our configuration does not say has the original's defaults."""
     values = config.to_dict()
-    options = _student_options(config, _original(values, _PRETRAINING_MASK_FIELDS) | {"mask_channel_prob": 0.0})
+    options = _student_options(config, original_values(values, _PRETRAINING_MASK_FIELDS) | {"mask_channel_prob": 0.0})
     return options | {"max_update": config.ema_anneal_end_step}
 
 
@@ -364,7 +376,7 @@ def ctc_options(config: Data2Vec2AudioConfig, task: dict[str, Any]) -> dict[str,
         task: `cfg.task` of the checkpoint.
     """
     values = config.to_dict()
-    masks = _original(values, _FINETUNING_MASK_FIELDS) | {
+    masks = original_values(values, _FINETUNING_MASK_FIELDS) | {
         "mask_prob_adjust": config.mask_prob_adjust,
         "mask_dropout": 0.0,
         "inverse_mask": False,
@@ -396,7 +408,7 @@ def ctc_options(config: Data2Vec2AudioConfig, task: dict[str, Any]) -> dict[str,
         "apply_mask": config.apply_spec_augment,
         "zero_mask": masks["encoder_zero_mask"],
         "mask_dropout": 0.0,
-        **_original(values, _FINETUNING_MASK_FIELDS),
+        **original_values(values, _FINETUNING_MASK_FIELDS),
         "w2v_args": w2v_args,
     }
 
@@ -409,7 +421,7 @@ def _audio_options(config: Data2Vec2AudioConfig, masks: dict[str, Any]) -> dict[
         **_UNSUPPORTED_AUDIO_OPTIONS,
         **_UNSUPPORTED_PRETRAINING_AUDIO_OPTIONS,
         **_INERT_AUDIO_OPTIONS,
-        **_original(values, _AUDIO_FIELDS),
+        **original_values(values, _AUDIO_FIELDS),
         **masks,
         "start_drop_path_rate": config.prenet_drop_path_rates[0],
         "end_drop_path_rate": config.prenet_drop_path_rates[1],
@@ -419,30 +431,37 @@ def _audio_options(config: Data2Vec2AudioConfig, masks: dict[str, Any]) -> dict[
         "extractor_mode": {ours: original for original, ours in _EXTRACTOR_MODES.items()}[config.feat_extract_norm],
         "feature_encoder_spec": _conv_spec(config),
         "conv_pos_width": config.conv_pos_kernel_size * config.num_conv_pos_embeddings,
-        "decoder": _UNSUPPORTED_DECODER_OPTIONS | _original(values, _DECODER_FIELDS),
+        "decoder": UNSUPPORTED_DECODER_OPTIONS | original_values(values, DECODER_FIELDS),
     }
 
 
 def _student_options(config: Data2Vec2AudioConfig, masks: dict[str, Any]) -> dict[str, Any]:
+    return trunk_options(config) | {
+        **_UNSUPPORTED_MODEL_OPTIONS,
+        "supported_modality": "AUDIO",
+        "modalities": {"_name": None, "audio": _audio_options(config, masks)},
+    }
+
+
+def trunk_options(config: Data2Vec2AudioConfig | Data2Vec2VisionConfig) -> dict[str, Any]:
+    """Options of trunk, targets and teacher, which all modalities have."""
     return {
         "_name": "data2vec_multi",
-        **_INERT_MODEL_OPTIONS,
-        **_UNSUPPORTED_MODEL_OPTIONS,
-        **_original(config.to_dict(), _MODEL_FIELDS),
-        "supported_modality": "AUDIO",
+        **INERT_MODEL_OPTIONS,
+        **UNSUPPORTED_MODEL_OPTIONS,
+        **original_values(config.to_dict(), MODEL_FIELDS),
         "post_mlp_drop": config.hidden_dropout,
         "mlp_ratio": _mlp_ratio(config),
         "start_drop_path_rate": config.drop_path_rates[0],
         "end_drop_path_rate": config.drop_path_rates[1],
         "end_of_block_targets": config.target_source == "block",
-        **{f"{norm}_norm_target_layer": norm in config.target_layer_norms for norm in _TARGET_LAYER_NORMS},
-        **{f"{norm}_norm_targets": norm in config.target_norms for norm in _TARGET_NORMS},
+        **{f"{norm}_norm_target_layer": norm in config.target_layer_norms for norm in TARGET_LAYER_NORMS},
+        **{f"{norm}_norm_targets": norm in config.target_norms for norm in TARGET_NORMS},
         "ema_encoder_only": config.teacher_scope == "trunk",
-        "modalities": {"_name": None, "audio": _audio_options(config, masks)},
     }
 
 
-def _original(values: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
+def original_values(values: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
     return {original: copy.copy(values[ours]) for ours, original in fields.items()}
 
 
@@ -450,7 +469,7 @@ def _conv_spec(config: Data2Vec2AudioConfig) -> str:
     return str(list(zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True)))
 
 
-def _mlp_ratio(config: Data2Vec2AudioConfig) -> float:
+def _mlp_ratio(config: Data2Vec2AudioConfig | Data2Vec2VisionConfig) -> float:
     """The ratio that `int(embed_dim * ratio)` turns back into the very size."""
     ratio = config.intermediate_size / config.hidden_size
     return ratio if int(config.hidden_size * ratio) == config.intermediate_size else math.nextafter(ratio, math.inf)
@@ -458,20 +477,31 @@ def _mlp_ratio(config: Data2Vec2AudioConfig) -> float:
 
 def unsupported_fields(config: Data2Vec2AudioConfig) -> list[str]:
     """Fields for which the original has no option, with the value that they would need to have."""
-    needed = {
-        "hidden_act": "gelu",
-        "pre_norm_drops_residual": config.layer_norm_first or config.pre_norm_drops_residual,
+    needed = needed_trunk_fields(config) | {
         "conv_bias": False,
         "use_weighted_layer_sum": False,
         "conv_pos_kernel_size": max(3, config.conv_pos_kernel_size),
-        "target_layer_norms": [norm for norm in _TARGET_LAYER_NORMS if norm in config.target_layer_norms],
-        "target_norms": [norm for norm in _TARGET_NORMS if norm in config.target_norms],
     }
+    return other_fields(config, needed)
+
+
+def needed_trunk_fields(config: Data2Vec2AudioConfig | Data2Vec2VisionConfig) -> dict[str, Any]:
+    """Fields of all modalities that must have certain values for the original to have an option for them."""
+    return {
+        "hidden_act": "gelu",
+        "pre_norm_drops_residual": config.layer_norm_first or config.pre_norm_drops_residual,
+        "target_layer_norms": [norm for norm in TARGET_LAYER_NORMS if norm in config.target_layer_norms],
+        "target_norms": [norm for norm in TARGET_NORMS if norm in config.target_norms],
+    }
+
+
+def other_fields(config: PreTrainedConfig, needed: Mapping[str, Any]) -> list[str]:
+    """Fields that have other values than `needed`, for people to read."""
     values = config.to_dict()
     return [
-        f"{name} = {_as_list(values[name])!r} (it would have to be {value!r})"
+        f"{name} = {as_list(values[name])!r} (it would have to be {value!r})"
         for name, value in needed.items()
-        if _as_list(values[name]) != value
+        if as_list(values[name]) != value
     ]
 
 
@@ -485,6 +515,6 @@ def different_behaviour(config: Data2Vec2AudioConfig) -> list[str]:
     return found
 
 
-def _as_list(value: Any) -> Any:
+def as_list(value: Any) -> Any:
     """Tuples and lists of a configuration as lists, so that they can be compared."""
     return list(value) if isinstance(value, tuple) else value

@@ -2,7 +2,7 @@
 """Names of the weights of fairseq's data2vec 2.0 for speech <-> ours."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 import torch
@@ -49,7 +49,7 @@ def _match(template: str, name: str) -> dict[str, str] | None:
 _AUDIO = "modality_encoders.AUDIO"
 _CONV = f"{_AUDIO}.local_encoder.conv_layers.{{layer}}"
 _POSITIONS = f"{_AUDIO}.relative_positional_encoder"
-_BLOCK_NAMES = {
+BLOCK_NAMES = {
     "norm1": "attention_layer_norm",
     "attn.qkv": "attention.qkv",
     "attn.proj": "attention.out_proj",
@@ -72,7 +72,7 @@ _ENCODER_RULES = [
             (f"{_AUDIO}.context_encoder.blocks", "context_encoder.layers"),
             ("blocks", "trunk.layers"),
         )
-        for original, ours in _BLOCK_NAMES.items()
+        for original, ours in BLOCK_NAMES.items()
     ),
 ]
 # The convolutional positions are numbered from 1, behind a transposition; with a leading layer norm they are nested.
@@ -100,44 +100,64 @@ _OUR_STUDENT = "data2vec2_audio."
 
 def audio_weight_name(name: str) -> str | None:
     """Our name, relative to the base model, of a student's or teacher's weight; `None` if it is not known."""
-    return _first(rule.to_ours(name) for rule in (*_ENCODER_RULES, *_POSITION_RULES, *_NESTED_POSITION_RULES))
+    return first_name(rule.to_ours(name) for rule in (*_ENCODER_RULES, *_POSITION_RULES, *_NESTED_POSITION_RULES))
 
 
 def decoder_weight_name(name: str) -> str | None:
     """Our name of a weight of the audio decoder; `None` if it is not one."""
-    return _first(rule.to_ours(name) for rule in (*_DECODER_RULES, *_ONE_PROJECTION_RULES, *_PROJECTION_RULES))
+    return first_name(rule.to_ours(name) for rule in (*_DECODER_RULES, *_ONE_PROJECTION_RULES, *_PROJECTION_RULES))
 
 
 def ctc_weight_name(name: str) -> str | None:
     """Our name of a weight of a fine-tuned model; `None` if it is not known."""
     if not name.startswith(_CTC_STUDENT):
-        return _first(rule.to_ours(name) for rule in _CTC_RULES)
+        return first_name(rule.to_ours(name) for rule in _CTC_RULES)
     ours = audio_weight_name(name.removeprefix(_CTC_STUDENT))
     return None if ours is None else _OUR_STUDENT + ours
 
 
-def _first(names: Iterable[str | None]) -> str | None:
+def first_name(names: Iterable[str | None]) -> str | None:
     return next((name for name in names if name is not None), None)
 
+
+class WeightNames(NamedTuple):
+    """Our names of a modality's weights.
+
+    Attributes:
+        prefix: Of the base model in the models with heads.
+        encoder: From the original's name to ours, relative to the base model; `None` if it is not known.
+        decoder: The same of the decoder's weights.
+    """
+
+    prefix: str
+    encoder: Callable[[str], str | None]
+    decoder: Callable[[str], str | None]
+
+
+AUDIO_NAMES = WeightNames(_OUR_STUDENT, audio_weight_name, decoder_weight_name)
 
 # from the original
 
 
 def rename_pretraining(
-    student: Mapping[str, torch.Tensor], teacher: Mapping[str, torch.Tensor] | None, scope: str, problems: Problems
+    student: Mapping[str, torch.Tensor],
+    teacher: Mapping[str, torch.Tensor] | None,
+    scope: str,
+    problems: Problems,
+    names: WeightNames = AUDIO_NAMES,
 ) -> dict[str, torch.Tensor]:
-    """Weights of [`~hf_ssl.Data2Vec2AudioForPreTraining`]; names that are not known go to `problems`."""
+    """Weights of a pre-training model; names that are not known go to `problems`."""
     weights: dict[str, torch.Tensor] = {}
     for name, tensor in student.items():
-        ours = audio_weight_name(name)
-        _store(weights, name, f"{_OUR_STUDENT}{ours}" if ours else decoder_weight_name(name), tensor, problems)
+        ours = names.encoder(name)
+        store_weight(weights, name, f"{names.prefix}{ours}" if ours else names.decoder(name), tensor, problems)
     for name, tensor in (teacher or {}).items():
-        ours = audio_weight_name(f"blocks.{name}" if scope == "trunk" else name)
-        _store(weights, f"_ema.{name}", f"teacher.{ours}" if ours else None, tensor, problems)
+        ours = names.encoder(f"blocks.{name}" if scope == "trunk" else name)
+        store_weight(weights, f"_ema.{name}", f"teacher.{ours}" if ours else None, tensor, problems)
     if teacher is not None and scope == "trunk":
         # the original's teacher is the blocks alone; the norm behind them, if any, takes no part in the targets
-        for name in [name for name in weights if name.startswith(f"{_OUR_STUDENT}trunk.layer_norm.")]:
-            weights[f"teacher.{name.removeprefix(_OUR_STUDENT)}"] = weights[name].clone()
+        for name in [name for name in weights if name.startswith(f"{names.prefix}trunk.layer_norm.")]:
+            weights[f"teacher.{name.removeprefix(names.prefix)}"] = weights[name].clone()
     return weights
 
 
@@ -145,11 +165,11 @@ def rename_ctc(model: Mapping[str, torch.Tensor], problems: Problems) -> dict[st
     """Weights of [`~hf_ssl.Data2Vec2AudioForCTC`]; names that are not known go to `problems`."""
     weights: dict[str, torch.Tensor] = {}
     for name, tensor in model.items():
-        _store(weights, name, ctc_weight_name(name), tensor, problems)
+        store_weight(weights, name, ctc_weight_name(name), tensor, problems)
     return weights
 
 
-def _store(
+def store_weight(
     weights: dict[str, torch.Tensor], name: str, ours: str | None, tensor: torch.Tensor, problems: Problems
 ) -> None:
     """Keeps the file's own memory where it can: only half precision and views are copied."""
@@ -171,20 +191,31 @@ def original_pretraining_weights(
     weights: Mapping[str, torch.Tensor], config: Data2Vec2AudioConfig
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Student with decoder, and teacher, under the original's names."""
+    shaped = {name: _original_shape(name, tensor) for name, tensor in weights.items()}
+    return split_pretraining(
+        shaped, _OUR_STUDENT, config.teacher_scope, _encoder_rules(config), _decoder_rules(config)
+    )
+
+
+def split_pretraining(
+    weights: Mapping[str, torch.Tensor],
+    prefix: str,
+    scope: str,
+    encoder_rules: list[NameRule],
+    decoder_rules: list[NameRule],
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """Student with decoder, and teacher, of any modality, under the original's names."""
     student, teacher = {}, {}
     for name, tensor in weights.items():
         if name == "teacher.num_updates":
             continue
         if name.startswith("decoder."):
-            student[_original_name(name, _decoder_rules(config))] = tensor
-        elif name.startswith(_OUR_STUDENT):
-            ours = name.removeprefix(_OUR_STUDENT)
-            student[_original_name(ours, _encoder_rules(config))] = _original_shape(ours, tensor)
-        elif not (config.teacher_scope == "trunk" and "trunk.layer_norm" in name):
-            ours = name.removeprefix("teacher.")
-            original = _original_name(ours, _encoder_rules(config))
-            original = original.removeprefix("blocks.") if config.teacher_scope == "trunk" else original
-            teacher[original] = _original_shape(ours, tensor)
+            student[original_name(name, decoder_rules)] = tensor
+        elif name.startswith(prefix):
+            student[original_name(name.removeprefix(prefix), encoder_rules)] = tensor
+        elif not (scope == "trunk" and "trunk.layer_norm" in name):
+            original = original_name(name.removeprefix("teacher."), encoder_rules)
+            teacher[original.removeprefix("blocks.") if scope == "trunk" else original] = tensor
     return student, teacher
 
 
@@ -194,9 +225,9 @@ def original_ctc_weights(weights: Mapping[str, torch.Tensor], config: Data2Vec2A
     for name, tensor in weights.items():
         if name.startswith(_OUR_STUDENT):
             ours = name.removeprefix(_OUR_STUDENT)
-            renamed[_CTC_STUDENT + _original_name(ours, _encoder_rules(config))] = _original_shape(ours, tensor)
+            renamed[_CTC_STUDENT + original_name(ours, _encoder_rules(config))] = _original_shape(ours, tensor)
         else:
-            renamed[_original_name(name, _CTC_RULES)] = tensor
+            renamed[original_name(name, _CTC_RULES)] = tensor
     return renamed
 
 
@@ -208,8 +239,8 @@ def _decoder_rules(config: Data2Vec2AudioConfig) -> list[NameRule]:
     return _DECODER_RULES + (_ONE_PROJECTION_RULES if config.decoder_num_projections == 1 else _PROJECTION_RULES)
 
 
-def _original_name(ours: str, rules: list[NameRule]) -> str:
-    name = _first(rule.to_original(ours) for rule in rules)
+def original_name(ours: str, rules: list[NameRule]) -> str:
+    name = first_name(rule.to_original(ours) for rule in rules)
     if name is None:
         raise ValueError(f"The weight {ours!r} has no counterpart in the original.")
     return name

@@ -14,7 +14,9 @@ from transformers import PreTrainedModel, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureE
 from transformers.utils import logging
 
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
+from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.modeling_data2vec2_audio import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
+from ..models.modeling_data2vec2_vision import Data2Vec2VisionForImageClassification, Data2Vec2VisionForPreTraining
 from .data2vec2_options import (
     ctc_fields,
     ctc_options,
@@ -24,6 +26,15 @@ from .data2vec2_options import (
     section,
     unsupported_fields,
 )
+from .data2vec2_vision_options import (
+    different_image_behaviour,
+    image_classifier_fields,
+    image_classifier_options,
+    image_pretraining_fields,
+    image_pretraining_options,
+    unsupported_image_fields,
+)
+from .data2vec2_vision_weights import original_image_classifier_weights, original_image_pretraining_weights
 from .data2vec2_weights import original_ctc_weights, original_pretraining_weights
 from .fairseq_dictionary import FairseqDictionary, dictionary_of, write_dictionary
 from .problems import Problems, one_line
@@ -35,7 +46,8 @@ _COMMON = {"_name": None, "seed": 1, "fp16": False}
 
 
 def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Path:
-    """Writes a checkpoint that fairseq loads, out of a pre-training or CTC folder of data2vec 2.0 for speech.
+    """Writes a checkpoint that fairseq loads, out of a pre-training or CTC folder of data2vec 2.0 for speech, or a
+    pre-training or classifier's folder of data2vec 2.0 for images.
 
     Weights have the original's names, shapes and values. A folder that was converted from a checkpoint gives back its
     weights bit for bit (in the data types they had there, as long as these hold the values) and its `cfg`; what has
@@ -48,7 +60,7 @@ def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Pa
           (`last_optimizer_state: None`); the card of a converted folder names them.
         - The ALiBi scale of the oldest checkpoints, with four dimensions, comes back with five.
         - For a model that was trained here, `cfg` has the sections `common`, `model`, `task` and `criterion` only. Of
-          `model`, options that our configuration does not have are at the original's defaults; `image` and `text` are
+          `model`, options that our configuration does not have are at the original's defaults; other modalities are
           left out of its `modalities`; and `conv_pos_width` is the kernel size times the depth.
 
     Args:
@@ -67,20 +79,31 @@ def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Pa
     if path.exists():
         raise ValueError(f"{os.fspath(path)!r} exists already; name a file that does not.")
     architecture = _architecture(folder)
-    record, task = read_record(folder), _task(folder)
-    if architecture == "Data2Vec2AudioForPreTraining":
-        _check_origin(record, "data2vec_multi")
-        config, weights = _load(Data2Vec2AudioForPreTraining, folder)
-        state, dictionary = _pretraining_state(config, weights, record, task), None
-    elif architecture == "Data2Vec2AudioForCTC":
-        _check_origin(record, "wav2vec_ctc")
-        config, weights = _load(Data2Vec2AudioForCTC, folder)
-        state, dictionary = _ctc_state(config, weights, record, task), _dictionary(folder, config, record)
-    else:
-        raise ValueError(
-            f"{os.fspath(folder)!r} holds {architecture}. What the original has is data2vec 2.0 for speech: folders "
-            "of Data2Vec2AudioForPreTraining and Data2Vec2AudioForCTC."
-        )
+    record = read_record(folder)
+    dictionary = None
+    match architecture:
+        case "Data2Vec2AudioForPreTraining":
+            task = _task(folder)
+            _check_origin(record, "data2vec_multi")
+            config, weights = _load(Data2Vec2AudioForPreTraining, folder)
+            state = _pretraining_state(config, weights, record, task)
+        case "Data2Vec2AudioForCTC":
+            task = _task(folder)
+            _check_origin(record, "wav2vec_ctc")
+            config, weights = _load(Data2Vec2AudioForCTC, folder)
+            state, dictionary = _ctc_state(config, weights, record, task), _dictionary(folder, config, record)
+        case "Data2Vec2VisionForPreTraining":
+            _check_origin(record, "data2vec_multi")
+            state = _image_pretraining_state(*_load(Data2Vec2VisionForPreTraining, folder), record)
+        case "Data2Vec2VisionForImageClassification":
+            _check_origin(record, "mae_image_classification")
+            state = _image_classifier_state(*_load(Data2Vec2VisionForImageClassification, folder), record)
+        case _:
+            raise ValueError(
+                f"{os.fspath(folder)!r} holds {architecture}. What the original has is data2vec 2.0 for speech and "
+                "images: folders of Data2Vec2AudioForPreTraining, Data2Vec2AudioForCTC, "
+                "Data2Vec2VisionForPreTraining and Data2Vec2VisionForImageClassification."
+            )
     _write(state, dictionary, path)
     return path
 
@@ -102,7 +125,7 @@ def _check_origin(record: FairseqRecord | None, name: str) -> None:
         )
 
 
-def _load(model_class: type[PreTrainedModel], folder: Path) -> tuple[Data2Vec2AudioConfig, dict[str, torch.Tensor]]:
+def _load(model_class: type[PreTrainedModel], folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
     """The folder's configuration and weights; an incomplete folder is an error instead of getting random weights."""
     try:
         loaded: Any = model_class.from_pretrained(folder, output_loading_info=True, local_files_only=True)
@@ -115,13 +138,15 @@ def _load(model_class: type[PreTrainedModel], folder: Path) -> tuple[Data2Vec2Au
             f"{os.fspath(folder)!r} does not hold the model of its config.json. Weights that are missing: "
             f"{missing or 'none'}; not known: {unexpected or 'none'}."
         )
-    unsupported = unsupported_fields(model.config)
+    is_speech = isinstance(model.config, Data2Vec2AudioConfig)
+    unsupported = unsupported_fields(model.config) if is_speech else unsupported_image_fields(model.config)
     if unsupported:
         raise ValueError(
             f"The original has no option for what this model's configuration says: {'; '.join(unsupported)}."
         )
-    for difference in different_behaviour(model.config):
-        logger.warning(f"The weights are the same, but results on padded batches will differ: {difference}.")
+    for difference in different_behaviour(model.config) if is_speech else different_image_behaviour(model.config):
+        effect = "results on padded batches" if is_speech else "further training"
+        logger.warning(f"The weights are the same, but {effect} will differ: {difference}.")
     return model.config, model.state_dict()
 
 
@@ -137,7 +162,7 @@ def _task(folder: Path) -> dict[str, Any]:
     }
 
 
-# the two kinds
+# the kinds
 
 
 def _pretraining_state(
@@ -207,6 +232,58 @@ def _dictionary(folder: Path, config: Data2Vec2AudioConfig, record: FairseqRecor
     dictionary = dictionary_of(tokenizer, config.vocab_size)
     recorded = None if record is None else record.dictionary
     return recorded if recorded is not None and recorded.symbols == dictionary.symbols else dictionary
+
+
+def _image_pretraining_state(
+    config: Data2Vec2VisionConfig, weights: Mapping[str, torch.Tensor], record: FairseqRecord | None
+) -> dict[str, Any]:
+    num_updates = int(weights["teacher.num_updates"])
+    student, teacher = _recorded_dtypes(*original_image_pretraining_weights(weights, config), record)
+    model: dict[str, Any] = dict(student)
+    if record is None or record.has_teacher or num_updates != record.num_updates:
+        model["_ema"] = teacher
+    cfg = _image_pretraining_configuration(config)
+    if record is not None:
+        problems = Problems()
+        fields = image_pretraining_fields(section(record.config, "model"), problems)
+        problems.raise_if_any(RECORD_NAME)
+        before = _image_pretraining_configuration(Data2Vec2VisionConfig(**fields or {}))
+        cfg = _changed(record.config, before, cfg)
+    return _state(cfg, model, num_updates, record, "ModelCriterion")
+
+
+def _image_pretraining_configuration(config: Data2Vec2VisionConfig) -> dict[str, Any]:
+    return {
+        "_name": None,
+        "common": _COMMON,
+        "model": image_pretraining_options(config),
+        "task": {"_name": "mae_image_pretraining", "data": ""},
+        "criterion": {"_name": "model"},
+    }
+
+
+def _image_classifier_state(
+    config: Data2Vec2VisionConfig, weights: Mapping[str, torch.Tensor], record: FairseqRecord | None
+) -> dict[str, Any]:
+    model, _ = _recorded_dtypes(original_image_classifier_weights(weights), {}, record)
+    cfg = _image_classifier_configuration(config)
+    if record is not None:
+        problems = Problems()
+        fields = image_classifier_fields(record.config, problems)
+        problems.raise_if_any(RECORD_NAME)
+        before = _image_classifier_configuration(Data2Vec2VisionConfig(**fields or {}))
+        cfg = _changed(record.config, before, cfg)
+    return _state(cfg, model, 0 if record is None else record.num_updates, record, "ModelCriterion")
+
+
+def _image_classifier_configuration(config: Data2Vec2VisionConfig) -> dict[str, Any]:
+    return {
+        "_name": None,
+        "common": _COMMON,
+        "model": image_classifier_options(config, {"data": ""}),
+        "task": {"_name": "mae_image_classification", "data": ""},
+        "criterion": {"_name": "model"},
+    }
 
 
 # what a folder remembers of its original

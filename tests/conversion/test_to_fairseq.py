@@ -64,14 +64,22 @@ def save_processor(folder: Path, vocab_size: int | None = None) -> None:
 
 
 GOLDEN = [
-    case for case in find_cases([]) if case.kind in {("data2vec2", "AUDIO"), ("finetuned", "wav2vec_ctc of data2vec2")}
+    case
+    for case in find_cases([])
+    if case.kind
+    in {
+        ("data2vec2", "AUDIO"),
+        ("data2vec2", "IMAGE"),
+        ("finetuned", "wav2vec_ctc of data2vec2"),
+        ("finetuned", "mae_image_classification"),
+    }
 ]
 
 
 @pytest.mark.parametrize("case", GOLDEN, ids=lambda case: case.folder.name)
 def test_a_golden_checkpoint_comes_back_whole(case: Any, tmp_path: Path) -> None:
     dictionary = None
-    if case.kind[0] == "finetuned":
+    if case.kind[1].startswith("wav2vec_ctc"):
         dictionary = tmp_path / "given.txt"
         dictionary.write_text("".join(f"{symbol} 3\n" for symbol in "|abcdefghijklmnopqrstuvwxyz'"))
     convert_checkpoint(case.folder / "checkpoint.pt", tmp_path / "folder", dictionary=dictionary)

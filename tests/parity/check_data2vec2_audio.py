@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 from parity.golden import GoldenCase
+from parity.pretraining_step import check_gradients, check_order, check_teacher_update, noise_in_time
 from parity.recorder import Recorder
 
 from hf_ssl import Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
@@ -22,8 +23,8 @@ def check(case: GoldenCase, folder: Path) -> None:
     model = Data2Vec2AudioForPreTraining.from_pretrained(folder)
     model.train()
     _check_pretraining_step(case, model)
-    _check_gradients(case, model)
-    _check_teacher_update(case, model)
+    check_gradients(case, model, _our_name)
+    check_teacher_update(case, model, audio_weight_name)
     case.assert_all_compared()
 
 
@@ -61,7 +62,7 @@ def _check_pretraining_step(case: GoldenCase, model: Data2Vec2AudioForPreTrainin
 
     batch_size, num_masks = len(case.use("input.source")), model.config.num_masks
     mask = case.use("input.precomputed_mask").bool()
-    noise = _noise_in_time(case, mask)
+    noise = noise_in_time(case, mask)
     outputs = model(
         case.use("input.source"),
         attention_mask=_attention_mask(case),
@@ -73,7 +74,7 @@ def _check_pretraining_step(case: GoldenCase, model: Data2Vec2AudioForPreTrainin
     case.compare("pre.mask", outputs.mask_time_indices.flatten(0, 1))
     case.compare("pre.local_features", recorder.outputs["local_features"])
     case.compare("pre.conv_pos", recorder.outputs["conv_pos"])
-    order = _check_order(case, mask)
+    order = check_order(case, mask)
     for name, tensor in (
         ("context_encoder_in", recorder.inputs["context_encoder_in"]),
         ("context_encoder_out", recorder.outputs["context_encoder_out"]),
@@ -100,54 +101,6 @@ def _check_losses(case: GoldenCase, outputs, num_masks: int) -> None:
     targets = outputs.targets.unsqueeze(1).expand(-1, num_masks, -1, -1)[outputs.prediction_mask]
     case.compare("pre.pred_var", feature_std(outputs.predictions))
     case.compare("pre.target_var", feature_std(targets))
-
-
-def _check_order(case: GoldenCase, mask: torch.Tensor) -> torch.Tensor:
-    """The original's order of visible frames as positions in ours, which is ascending in time."""
-    kept, restore = case.use("pre.ids_keep"), case.use("pre.ids_restore")
-    kept, restore = (ids[..., 0] if ids.dim() == 3 else ids for ids in (kept, restore))
-    assert torch.equal(kept.sort(dim=1).values, (~mask).nonzero()[:, 1].view(len(mask), -1))
-    assert torch.equal(restore >= kept.shape[1], mask)
-    return (~mask).long().cumsum(1).gather(1, kept) - 1
-
-
-def _noise_in_time(case: GoldenCase, mask: torch.Tensor) -> torch.Tensor:
-    """The stored noise, which is in the original's order of masked frames, brought to its place in time."""
-    raw, restore = case.use("pre.mask_noise_raw"), case.use("pre.ids_restore")
-    restore = restore[..., 0] if restore.dim() == 3 else restore
-    index = (restore - (mask.shape[1] - raw.shape[1])).clamp_min(0)
-    return raw.gather(1, index.unsqueeze(-1).expand(-1, -1, raw.shape[-1])) * mask.unsqueeze(-1)
-
-
-def _check_gradients(case: GoldenCase, model: Data2Vec2AudioForPreTraining) -> None:
-    ours = dict(model.named_parameters())
-    for name, norm in case.meta["grad_norms"].items():
-        gradient = ours[_our_name(name)].grad
-        assert abs(gradient.norm().item() - norm) <= 1e-3 * norm, f"norm of gradient of {name}"
-        if f"grad.{name}" in case.tensors:
-            gradient = gradient.reshape(case.tensors[f"grad.{name}"].shape)
-            if name.endswith("qkv.bias"):  # the key's third is zero but for rounding
-                size = len(gradient) // 3
-                case.compare_gradient(f"grad.{name}", gradient, slice(0, size))
-                case.compare_gradient(f"grad.{name}", gradient, slice(2 * size, None))
-            else:
-                case.compare_gradient(f"grad.{name}", gradient)
-    with_gradient = {name for name, parameter in ours.items() if parameter.grad is not None}
-    assert with_gradient == {_our_name(name) for name in case.meta["grad_norms"]}
-
-
-def _check_teacher_update(case: GoldenCase, model: Data2Vec2AudioForPreTraining) -> None:
-    ema = case.meta["ema"]
-    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=ema["sgd_lr"]).step()
-    decay = model.update_teacher(step=ema["set_num_updates"])
-    assert abs(decay - ema["decay"]) < 1e-12
-    teacher = dict(model.teacher.named_parameters())
-    assert set(teacher) == {audio_weight_name(name) for name in ema["all_teacher_keys"]}
-    for name, norm in ema["norms_after"].items():
-        tensor = teacher[audio_weight_name(name)]
-        assert abs(tensor.norm().item() - norm) <= 1e-5 * norm, f"norm of the teacher's {name}"
-        if f"ema_after.{name}" in case.tensors:
-            case.compare(f"ema_after.{name}", tensor.reshape(case.tensors[f"ema_after.{name}"].shape))
 
 
 def _our_name(name: str) -> str:
