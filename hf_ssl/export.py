@@ -6,7 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 import torch
-from transformers import AutoConfig, AutoFeatureExtractor, AutoModel, AutoModelForPreTraining, PreTrainedModel
+from transformers import (
+    AutoConfig,
+    AutoFeatureExtractor,
+    AutoImageProcessor,
+    AutoModel,
+    AutoModelForPreTraining,
+    PreTrainedModel,
+)
 
 from .models.modeling_data2vec2 import Data2Vec2PreTrainingObjective
 
@@ -46,7 +53,9 @@ def export_encoder(
     else:
         encoder = AutoModel.from_pretrained(model_name_or_path, dtype=dtype or "auto")
     encoder.save_pretrained(out_dir)
-    AutoFeatureExtractor.from_pretrained(model_name_or_path).save_pretrained(out_dir)
+    reads_images = encoder.main_input_name == "pixel_values"
+    preprocessor_class = AutoImageProcessor if reads_images else AutoFeatureExtractor
+    preprocessor_class.from_pretrained(model_name_or_path).save_pretrained(out_dir)
     return out_dir
 
 

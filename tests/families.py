@@ -21,7 +21,9 @@ from transformers import (
 import hf_ssl
 from hf_ssl.models.configuration_best_rq import BEST_RQ_AUTO_MAP
 from hf_ssl.models.configuration_data2vec2 import AUDIO_AUTO_MAP
-from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
+from hf_ssl.models.configuration_data2vec2_vision import VISION_AUTO_MAP
+from hf_ssl.models.image_processing_data2vec2 import make_image_processor
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec2_vision_config
 
 
 class Family(NamedTuple):
@@ -70,6 +72,16 @@ def make_mel_inputs(batch_size: int, num_mel_frames: int) -> dict[str, torch.Ten
     return {"input_features": input_features, "attention_mask": attention_mask}
 
 
+def make_images(batch_size: int, image_size: int) -> dict[str, torch.Tensor]:
+    """Noise."""
+    generator = torch.Generator().manual_seed(0)
+    return {"pixel_values": torch.randn(batch_size, 3, image_size, image_size, generator=generator)}
+
+
+def save_image_processor(folder: Path) -> None:
+    make_image_processor(32).save_pretrained(folder)
+
+
 def save_audio_processors(folder: Path) -> None:
     _save_processors(Wav2Vec2FeatureExtractor(return_attention_mask=True), folder)
 
@@ -114,6 +126,21 @@ FAMILIES = [
         lengths=(4000, 7001),
         save_processors=save_audio_processors,
         processors=("AutoFeatureExtractor", "AutoTokenizer", "AutoProcessor"),
+    ),
+    Family(
+        name="data2vec2-vision",
+        make_config=lambda: data2vec2_vision_config("tiny", initializer_range=0.2, num_labels=3),
+        classes={
+            "AutoModel": hf_ssl.Data2Vec2VisionModel,
+            "AutoModelForPreTraining": hf_ssl.Data2Vec2VisionForPreTraining,
+            "AutoModelForImageClassification": hf_ssl.Data2Vec2VisionForImageClassification,
+        },
+        auto_map=VISION_AUTO_MAP,
+        make_inputs=make_images,
+        has_teacher=True,
+        lengths=(32, 32),
+        save_processors=save_image_processor,
+        processors=("AutoImageProcessor", "AutoProcessor"),
     ),
     Family(
         name="best-rq",

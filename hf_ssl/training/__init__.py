@@ -8,13 +8,20 @@ from .callbacks import (
     TeacherUpdateCallback,
 )
 from .monitoring import between_utterance_share, feature_std
-from .trainer import AudioTrainer, BestRqTrainer, PreTrainingTrainer, SelfDistillationTrainer
+from .trainer import (
+    AudioTrainer,
+    BestRqTrainer,
+    ImageSelfDistillationTrainer,
+    PreTrainingTrainer,
+    SelfDistillationTrainer,
+)
 
 __all__ = [
     "AudioTrainer",
     "BestRqTrainer",
     "CodebookGuardCallback",
     "CollapseGuardCallback",
+    "ImageSelfDistillationTrainer",
     "NonFiniteGradientCallback",
     "PreTrainingTrainer",
     "SelfDistillationTrainer",

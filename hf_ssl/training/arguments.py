@@ -64,7 +64,7 @@ class ModelArguments:
             raise ValueError(f"Expected exactly one of {', '.join(choices)}, got {got}.")
         if self.reset_teacher and self.model_name_or_path is None:
             raise ValueError("--reset_teacher is for --model_name_or_path: a new model's teacher is a copy anyway.")
-        if self.reset_teacher and self.model_type != "data2vec2-audio":
+        if self.reset_teacher and self.model_type == "best-rq":
             raise ValueError(f"--reset_teacher is for models with a teacher, which {self.model_type!r} has not.")
         if self.preprocessor is not None and self.model_name_or_path is not None:
             raise ValueError(

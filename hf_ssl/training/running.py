@@ -16,6 +16,7 @@ from transformers import PreTrainedConfig, TrainingArguments
 from transformers.trainer_utils import TrainOutput
 
 from ..data.dataset import AudioDataset, StreamedAudioDataset
+from ..data.images import ImageDataset
 from ..data.skipped import SkippedFiles
 from ..data.sources import load_audio_sources
 from ..hub import explain_hub_error
@@ -193,7 +194,7 @@ def save_run(trainer: AudioTrainer, result: TrainOutput) -> None:
     trainer.save_metrics("train", result.metrics)
 
 
-def evaluate_run(trainer: AudioTrainer, test_dataset: AudioDataset | None) -> None:
+def evaluate_run(trainer: AudioTrainer, test_dataset: AudioDataset | ImageDataset | None) -> None:
     """Evaluates after training, on the data that settings are chosen by and on those of the test; saves and prints."""
     for name, dataset in (("eval", trainer.eval_dataset), ("test", test_dataset)):
         if dataset is not None:

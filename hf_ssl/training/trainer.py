@@ -20,6 +20,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 
 from ..data.dataset import AudioDataset, LengthGroupedSampler
 from ..data.duration_batches import DurationBatchSampler
+from ..data.images import ImageDataset
 from ..hub import explain_hub_error, own_card, training_card
 from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
@@ -41,7 +42,8 @@ logger = logging.getLogger(__name__)
 
 
 class AudioTrainer(Trainer):
-    """`Trainer` for [`AudioDataset`]: batches of similar length, data as a function of seed and epoch."""
+    """`Trainer` for [`AudioDataset`] (batches of similar length) and [`ImageDataset`]: data are a function of seed and
+    epoch."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -56,6 +58,8 @@ class AudioTrainer(Trainer):
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         """Groups by length as a pure function of seed and epoch, which transformers' own sampler is not."""
         dataset = self.train_dataset if train_dataset is None else train_dataset
+        if isinstance(dataset, ImageDataset):
+            self._epoch_callback.followers = [dataset]
         if not isinstance(dataset, AudioDataset):
             return super()._get_train_sampler(train_dataset)
         self._epoch_callback.followers = [dataset]
@@ -213,7 +217,7 @@ class _EpochCallback(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.followers: list[AudioDataset | LengthGroupedSampler | DurationBatchSampler] = []
+        self.followers: list[AudioDataset | ImageDataset | LengthGroupedSampler | DurationBatchSampler] = []
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
         for follower in self.followers:
@@ -227,6 +231,8 @@ class PreTrainingTrainer(AudioTrainer):
         sampling_rate: Samples per second of the audio, for `audio_seconds_per_second` in the logs.
         *args, **kwargs: As for `transformers.Trainer`.
     """
+
+    speed_name = "audio_seconds_per_second"
 
     def __init__(self, *args, sampling_rate: int = 16_000, **kwargs):
         super().__init__(*args, **kwargs)
@@ -277,7 +283,7 @@ class PreTrainingTrainer(AudioTrainer):
         sums, counts = totals[: len(names)], totals[len(names) : -1]
         figures = {name: total / n for name, total, n in zip(names, sums, counts, strict=True) if n > 0}
         self._reset_meters()
-        return figures | {"audio_seconds_per_second": totals[-1]}
+        return figures | {self.speed_name: totals[-1]}
 
     def _reset_meters(self) -> None:
         self._sums: dict[str, Any] = defaultdict(float)
@@ -322,6 +328,25 @@ class SelfDistillationTrainer(PreTrainingTrainer):
                 anneal_steps=config.ema_anneal_end_step,
             )
         super().log(logs, start_time)
+
+
+class ImageSelfDistillationTrainer(SelfDistillationTrainer):
+    """[`SelfDistillationTrainer`] of images: logs `images_per_second`, and the parts of the loss."""
+
+    speed_name = "images_per_second"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, sampling_rate=1, **kwargs)
+
+    def num_samples(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """Images in a batch."""
+        return torch.tensor(len(inputs["pixel_values"]), device=self.args.device)
+
+    def step_metrics(self, outputs: Data2Vec2ForPreTrainingOutput) -> dict[str, torch.Tensor]:
+        """Also the share of the CLS token in the loss."""
+        assert outputs.loss is not None
+        assert outputs.cls_loss is not None
+        return super().step_metrics(outputs) | {"cls_loss_share": outputs.cls_loss / outputs.loss}
 
 
 class BestRqTrainer(PreTrainingTrainer):

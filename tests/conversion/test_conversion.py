@@ -208,7 +208,6 @@ def test_options_that_cannot_work_are_an_error(overrides: dict, message: str, tm
     [
         ({"_name": "wav2vec_ctc"}, "wav2vec_ctc"),
         ({"_name": 7}, "7"),
-        ({"supported_modality": "IMAGE"}, r"data2vec_multi \(IMAGE\)"),
         ({"supported_modality": None}, r"data2vec_multi \(ANY MODALITY\)"),
     ],
 )

@@ -98,4 +98,8 @@ def test_onnx_with_any_batch_and_length(family: Family, auto_class: str, tmp_pat
 
 
 def any_batch_and_length(inputs: dict[str, torch.Tensor]) -> dict[str, dict[int, Dim]]:
-    return {name: {0: Dim.DYNAMIC, 1: Dim.DYNAMIC} for name in inputs}
+    """Images, `(batch_size, num_channels, height, width)`, have no length."""
+    return {
+        name: {0: Dim.DYNAMIC} if tensor.dim() == 4 else {0: Dim.DYNAMIC, 1: Dim.DYNAMIC}
+        for name, tensor in inputs.items()
+    }

@@ -1,0 +1,124 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Collators of images: they normalise, and own the masks of pre-training and the mixtures of fine-tuning."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import ViTImageProcessorPil
+
+from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from ..models.modeling_data2vec2_vision import draw_masks_of_image
+from .collators_pretraining import IGNORED_LABEL
+from .image_augmentation import ImageMixing, RandomErasing
+
+
+def check_image_processor(image_processor: ViTImageProcessorPil, image_size: int) -> None:
+    """Raises if evaluation would give images of another size than the model reads."""
+    fields = image_processor.to_dict()
+    size = fields["crop_size"] if fields.get("do_center_crop") else fields["size"]
+    given = (size.get("height"), size.get("width"))
+    if given != (image_size, image_size):
+        raise ValueError(
+            f"The image processor gives images of {given[0]} x {given[1]} pixels, but the model reads {image_size} x "
+            f"{image_size}."
+        )
+
+
+class DataCollatorForData2Vec2Vision:
+    """Makes a batch for [`Data2Vec2VisionForPreTraining`] out of images.
+
+    Masks are drawn here and not in the model for the reasons that [`DataCollatorForData2Vec2Audio`] gives.
+
+    Args:
+        image_processor: Resizes what has not been cropped, and normalises.
+        config: The model's configuration, for masks and sizes.
+    """
+
+    def __init__(self, image_processor: ViTImageProcessorPil, config: Data2Vec2VisionConfig):
+        check_image_processor(image_processor, config.image_size)
+        self.image_processor = image_processor
+        self.config = config
+
+    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            features: Items of an [`ImageDataset`]; `seed` determines an item's masks.
+
+        Returns:
+            `pixel_values`, `(batch_size, num_channels, image_size, image_size)`; `bool_masked_pos` (bool) and `labels`
+            (0 at masked patches, -100 elsewhere), `(batch_size, num_masks, num_patches)`.
+        """
+        generators = [torch.Generator().manual_seed(int(feature["seed"])) for feature in features]
+        masks = torch.stack([draw_masks_of_image(self.config, generator) for generator in generators])
+        return {
+            "pixel_values": make_pixels(self.image_processor, features),
+            "bool_masked_pos": masks,
+            "labels": torch.where(masks, 0, IGNORED_LABEL),
+        }
+
+
+class DataCollatorForImageClassification:
+    """Makes a batch for [`Data2Vec2VisionForImageClassification`].
+
+    Args:
+        image_processor: Resizes what has not been cropped, and normalises.
+        label2id: Numbers of the labels.
+        image_size: What the model reads.
+        erasing, mixing: What cropped images go through besides; whole ones, of an evaluation, stay as they are.
+    """
+
+    def __init__(
+        self,
+        image_processor: ViTImageProcessorPil,
+        label2id: Mapping[str, int],
+        image_size: int,
+        erasing: RandomErasing | None = None,
+        mixing: ImageMixing | None = None,
+    ):
+        check_image_processor(image_processor, image_size)
+        self.image_processor = image_processor
+        self.label2id = dict(label2id)
+        self.erasing = erasing
+        self.mixing = mixing
+
+    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            features: Items of an [`ImageDataset`]; `seed` determines what is drawn for an item, `is_cropped` says that
+                it is for training.
+
+        Returns:
+            `pixel_values`, `(batch_size, num_channels, image_size, image_size)`, and `labels`, `(batch_size,)`, or
+            probabilities of labels, `(batch_size, num_labels)`, of mixed images or smoothed labels.
+
+        Raises:
+            ValueError: A label is not among `label2id`.
+        """
+        pixel_values = make_pixels(self.image_processor, features)
+        labels = torch.tensor([self._number(feature["label"]) for feature in features])
+        if not features[0]["is_cropped"]:
+            return {"pixel_values": pixel_values, "labels": labels}
+        generators = [np.random.default_rng(int(feature["seed"])) for feature in features]
+        if self.erasing is not None:
+            pairs = zip(pixel_values, generators, strict=True)
+            pixel_values = torch.stack([self.erasing(image, generator) for image, generator in pairs])
+        if self.mixing is not None and not self.mixing.does_nothing:
+            pixel_values, labels = self.mixing(pixel_values, labels, len(self.label2id), generators[0])
+        return {"pixel_values": pixel_values, "labels": labels}
+
+    def _number(self, label: str | int) -> int:
+        if str(label) not in self.label2id:
+            known = ", ".join(map(repr, list(self.label2id)[:20]))
+            raise ValueError(f"An image has the unknown label {str(label)!r}; label2id has {known}.")
+        return self.label2id[str(label)]
+
+
+def make_pixels(image_processor: ViTImageProcessorPil, features: Sequence[Mapping[str, Any]]) -> torch.Tensor:
+    """Normalised pixels, `(batch_size, num_channels, height, width)`; what has been cropped is not resized again."""
+    pixels = []
+    for feature in features:
+        resizing: dict[str, Any] = {"do_resize": False, "do_center_crop": False} if feature["is_cropped"] else {}
+        pixels.append(image_processor(feature["image"], return_tensors="pt", **resizing)["pixel_values"][0])
+    return torch.stack(pixels)
