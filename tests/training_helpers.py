@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
+from PIL import Image
 
 SCRIPTS = Path(__file__).parents[1] / "training_scripts"
 TRANSCRIPTS = ("one two", "Three.", "two, one", "three one")
@@ -38,6 +39,17 @@ def write_metadata(folder: Path) -> Path:
         for index, path in enumerate(sorted(folder.glob("*.wav"))):
             tags = ("low;odd", "low", "high; odd", "high")[index % 4]
             writer.writerow([path.name, TRANSCRIPTS[index % 4], "low" if index % 4 < 2 else "high", tags])
+    return folder
+
+
+def write_images(folder: Path, count: int = 4, seed: int = 0, size: tuple[int, int] = (40, 48)) -> Path:
+    """`count` images of noise for each of two labels, the sub-folders "dark" and "light"."""
+    generator = np.random.default_rng(seed)
+    for label, mean in (("dark", 60), ("light", 190)):
+        (folder / label).mkdir(parents=True, exist_ok=True)
+        for index in range(count):
+            pixels = np.clip(generator.normal(mean, 20, (*size, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{index}.png")
     return folder
 
 
