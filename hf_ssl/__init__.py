@@ -103,7 +103,7 @@ AutoConfig.register("data2vec2-vision", Data2Vec2VisionConfig)
 AutoModel.register(Data2Vec2VisionConfig, Data2Vec2VisionModel)
 AutoModelForPreTraining.register(Data2Vec2VisionConfig, Data2Vec2VisionForPreTraining)
 AutoModelForImageClassification.register(Data2Vec2VisionConfig, Data2Vec2VisionForImageClassification)
-# Images are prepared with PIL whether torchvision is there or not, so that pixels do not depend on it.
+# That of PIL, which needs no torchvision; where that is installed, transformers may open a folder with its own.
 AutoImageProcessor.register(Data2Vec2VisionConfig, image_processor_classes={"pil": ViTImageProcessorPil})
 
 BestRqConfig.register_for_auto_class()

@@ -18,7 +18,6 @@ import datasets
 from transformers import AutoModelForImageClassification, PreTrainedModel, ViTImageProcessorPil, set_seed
 
 from hf_ssl.data.collators_images import DataCollatorForImageClassification
-from hf_ssl.data.image_augmentation import RandomResizedCrop
 from hf_ssl.data.images import ImageDataset, load_images
 from hf_ssl.training.arguments import parse_arguments
 from hf_ssl.training.finetuning import (
@@ -79,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> ImageFineTuningTrainer:
     if class_args.freeze_base_model:
         model.freeze_base_model()
     image_processor = ViTImageProcessorPil.from_pretrained(model_args.model_name_or_path)
-    crop = RandomResizedCrop(model.config.image_size, tuple(augmentation_args.crop_scale))
+    transform = augmentation_args.transform(model.config.image_size)
     seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
 
     def make_eval_dataset(split: str | None) -> ImageDataset | None:
@@ -90,7 +89,7 @@ def main(argv: Sequence[str] | None = None) -> ImageFineTuningTrainer:
     trainer = ImageFineTuningTrainer(
         model=model,
         args=training_args,
-        train_dataset=ImageDataset(train_table, seed=seed, skipped=skipped, transform=crop),
+        train_dataset=ImageDataset(train_table, seed=seed, skipped=skipped, transform=transform),
         eval_dataset=make_eval_dataset(data_args.eval_split),
         data_collator=DataCollatorForImageClassification(
             image_processor,

@@ -6,6 +6,7 @@ for the CPU. Everything random comes from a generator that is handed in.
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -57,6 +58,18 @@ def _crop_box(
     crop_width = min(width, max(1, round(height * _ASPECT_RATIOS[1])))
     crop_height = min(height, max(1, round(width / _ASPECT_RATIOS[0])))
     return (width - crop_width) // 2, (height - crop_height) // 2, crop_width, crop_height
+
+
+@dataclass(frozen=True)
+class TransformChain:
+    """Transforms of an image, one after the other."""
+
+    transforms: tuple[Callable[[Image.Image, np.random.Generator], Image.Image], ...]
+
+    def __call__(self, image: Image.Image, generator: np.random.Generator) -> Image.Image:
+        for transform in self.transforms:
+            image = transform(image, generator)
+        return image
 
 
 @dataclass(frozen=True)

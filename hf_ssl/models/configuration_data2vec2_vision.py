@@ -208,6 +208,11 @@ class Data2Vec2VisionConfig(PreTrainedConfig):
         """Patches of an image."""
         return self.grid_size**2
 
+    @property
+    def num_recorded_layers(self) -> int:
+        """Layers of prenet and trunk, which all give hidden states."""
+        return self.num_prenet_layers + self.num_hidden_layers
+
     # What is an option of speech, which has padding and convolutional positions, and a constant here.
 
     @property

@@ -337,9 +337,8 @@ class Data2Vec2ContextEncoder(nn.Module):
             if frame_mask is not None:
                 key_mask = key_mask & frame_mask.gather(1, positions)
         if self.extra_tokens is not None:
-            features = torch.cat(
-                [self.extra_tokens.expand(features.shape[0], -1, -1).to(features.dtype), features], dim=1
-            )
+            extra_tokens = self.extra_tokens.expand(features.shape[0], -1, -1)
+            features = torch.cat([extra_tokens.to(features.dtype), features], dim=1)
             key_mask = None if key_mask is None else F.pad(key_mask, (self.num_extra_tokens, 0), value=True)
         biases = self._attention_biases(positions, key_mask, features)
         hidden_states = self.dropout(features if self.layer_norm is None else self.layer_norm(features))

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.modeling_outputs import BaseModelOutput, ImageClassifierOutput
 from transformers.utils.generic import can_return_tuple, merge_with_config_defaults
-from transformers.utils.output_capturing import capture_outputs
+from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_data2vec2_vision import Data2Vec2VisionConfig
 from .decoders import ConvDecoder2d
@@ -17,6 +17,7 @@ from .masking import draw_block_masks
 from .modeling_data2vec2 import (
     Data2Vec2ContextEncoder,
     Data2Vec2ForPreTrainingOutput,
+    Data2Vec2Layer,
     Data2Vec2PreTrainedModel,
     Data2Vec2PreTrainingObjective,
     Data2Vec2Trunk,
@@ -59,7 +60,7 @@ class Data2Vec2VisionLocalEncoder(nn.Module):
         self.patch_embedding = PatchConv(
             config.num_channels, config.hidden_size, config.patch_size, stride=config.patch_size
         )
-        self.register_buffer("position_embeddings", torch.zeros(1, config.num_patches, config.hidden_size))
+        self.register_buffer("position_embeddings", sincos_positions(config.hidden_size, config.grid_size))
 
     def forward(self, pixel_values: torch.Tensor, interpolate_pos_encoding: bool = False) -> torch.Tensor:
         """`(batch_size, num_channels, height, width)` -> `(batch_size, num_patches, hidden_size)`."""
@@ -82,6 +83,9 @@ class Data2Vec2VisionPreTrainedModel(Data2Vec2PreTrainedModel):
     base_model_prefix = "data2vec2_vision"
     main_input_name = "pixel_values"
     input_modalities = "image"
+    _can_record_outputs = Data2Vec2PreTrainedModel._can_record_outputs | {
+        "hidden_states": OutputRecorder(Data2Vec2Layer, num_hidden_layers_key="num_recorded_layers")
+    }
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:

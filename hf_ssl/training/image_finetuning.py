@@ -8,7 +8,8 @@ from typing import Any
 import torch
 from torch import nn
 
-from ..data.image_augmentation import ImageMixing, RandomErasing
+from ..data.image_augmentation import ImageMixing, RandomErasing, RandomResizedCrop, TransformChain
+from ..data.rand_augment import RandAugment
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from .finetuning import FineTuningArguments, FineTuningTrainer
 from .image_arguments import check_crop_scale
@@ -47,6 +48,7 @@ class ImageAugmentationArguments:
         default_factory=lambda: [0.08, 1.0],
         metadata={"help": "Smallest and largest share of an image to crop."},
     )
+    rand_augment: float = field(default=9.0, metadata={"help": "Strength of RandAugment, from 0 (none) to 10."})
     mixup: float = field(default=0.7, metadata={"help": "Alpha of mixup; 0 for none."})
     cutmix: float = field(default=1.0, metadata={"help": "Alpha of CutMix; 0 for none."})
     mixup_prob: float = field(default=0.9, metadata={"help": "Probability of either for a batch."})
@@ -61,8 +63,15 @@ class ImageAugmentationArguments:
         for name in ("mixup_prob", "mixup_switch_prob", "random_erasing", "label_smoothing", "drop_path_rate"):
             if not 0 <= values[name] <= 1:
                 raise ValueError(f"--{name} must be between 0 and 1, got {values[name]}.")
+        if not 0 <= self.rand_augment <= 10:
+            raise ValueError(f"--rand_augment must be between 0 and 10, got {self.rand_augment}.")
         if self.mixup < 0 or self.cutmix < 0:
             raise ValueError(f"--mixup and --cutmix must not be negative, got {self.mixup} and {self.cutmix}.")
+
+    def transform(self, image_size: int) -> TransformChain:
+        """Crop, flip and RandAugment."""
+        crop = RandomResizedCrop(image_size, (self.crop_scale[0], self.crop_scale[1]))
+        return TransformChain((crop, RandAugment(self.rand_augment)))
 
     @property
     def erasing(self) -> RandomErasing:

@@ -16,6 +16,7 @@ from hf_ssl.data import SkippedFiles
 from hf_ssl.data.collators_images import DataCollatorForData2Vec2Vision, DataCollatorForImageClassification
 from hf_ssl.data.image_augmentation import ImageMixing, RandomErasing, RandomResizedCrop
 from hf_ssl.data.images import ImageDataset, ImageReadError, load_images, read_image
+from hf_ssl.data.rand_augment import OPERATIONS, RandAugment
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
 from hf_ssl.training.model_sizes import data2vec2_vision_config
 
@@ -166,6 +167,29 @@ def test_half_of_the_crops_are_flipped() -> None:
     image = Image.fromarray(np.tile(np.linspace(0, 255, 32).astype(np.uint8), (32, 1))).convert("RGB")
     ends = [np.asarray(crop(image, generator(seed)))[16, 0, 0] > 128 for seed in range(200)]
     assert 70 < sum(ends) < 130
+
+
+def test_rand_augment_changes_half_of_two_operations() -> None:
+    image = picture()
+    augmented = [RandAugment()(image, generator(seed)) for seed in range(400)]
+    assert {result.size for result in augmented} == {image.size}
+    assert {result.mode for result in augmented} == {"RGB"}
+    unchanged = sum(result.tobytes() == image.tobytes() for result in augmented) / 400
+    assert 0.2 < unchanged < 0.4  # a quarter, and operations that find nothing to do, such as autocontrast here
+    assert RandAugment(0)(image, generator()).tobytes() == image.tobytes()
+
+
+@pytest.mark.parametrize("index", range(len(OPERATIONS)))
+def test_operations_change_more_at_greater_strength(index: int) -> None:
+    slope = np.add.outer(np.linspace(60, 110, 40), np.linspace(0, 60, 48))[..., None]
+    pixels = (slope + generator().integers(-15, 15, (40, 48, 3))).astype(np.uint8)
+    image = Image.fromarray(pixels)
+    changes = [
+        np.abs(np.asarray(OPERATIONS[index](image, strength, 1)).astype(int) - pixels).mean()
+        for strength in (0.1, 0.9)
+    ]
+    without_strength = index < 3  # autocontrast, equalize, invert
+    assert changes[1] == changes[0] if without_strength else changes[1] > changes[0]
 
 
 def test_random_erasing() -> None:

@@ -33,7 +33,7 @@ class Data2Vec2VisionModelTester:
     batch_size = 7  # the suite's sdpa test makes batches of 7, to which the masks have to fit
     is_training = True
     hidden_size = 32
-    num_hidden_layers = 3  # of prenet and trunk
+    num_hidden_layers = 2  # one of the prenet, one of the trunk
     num_attention_heads = 4
 
     @property
@@ -43,7 +43,7 @@ class Data2Vec2VisionModelTester:
         return config.num_extra_tokens + config.num_patches
 
     def get_config(self) -> Data2Vec2VisionConfig:
-        return data2vec2_vision_config("tiny", num_prenet_layers=1, mask_noise_std=0.0)
+        return data2vec2_vision_config("tiny", num_hidden_layers=1, average_top_k_layers=1, mask_noise_std=0.0)
 
     def prepare_config_and_inputs_for_common(self) -> tuple[Data2Vec2VisionConfig, dict[str, torch.Tensor]]:
         config = self.get_config()
