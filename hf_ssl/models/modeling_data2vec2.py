@@ -230,7 +230,8 @@ class AttentionBias(nn.Module):
             of shape `(batch_size, num_heads, num_tokens, num_tokens)` with the extra tokens, float32.
         """
         unscaled = alibi_bias(positions, self.config.num_attention_heads)
-        unscaled = F.pad(unscaled, (num_extra_tokens, 0, num_extra_tokens, 0))
+        if num_extra_tokens > 0:
+            unscaled = F.pad(unscaled, (num_extra_tokens, 0, num_extra_tokens, 0))
         biases = [unscaled * scale.view(1, -1, 1, 1) for scale in self.scale.float().clamp_min(0)]
         return biases if len(biases) == self.num_layers else biases * self.num_layers
 
@@ -537,10 +538,8 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         return (model, info) if output_loading_info else model
 
     @property
-    def _context_encoder(self) -> Data2Vec2ContextEncoder:
-        context_encoder = self.base_model.get_submodule("context_encoder")
-        assert isinstance(context_encoder, Data2Vec2ContextEncoder)
-        return context_encoder
+    def _context_encoder(self) -> Any:
+        return self.base_model.get_submodule("context_encoder")
 
     @property
     def _trunk(self) -> nn.Module:
