@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 import datasets
 from transformers import AutoModelForImageClassification, PreTrainedModel, ViTImageProcessorPil, set_seed
 
+from hf_ssl import Data2Vec2VisionConfig
 from hf_ssl.data.collators_images import DataCollatorForImageClassification
 from hf_ssl.data.images import ImageDataset, load_images
 from hf_ssl.training.arguments import parse_arguments
@@ -120,6 +121,11 @@ def make_model(
 ) -> PreTrainedModel:
     """The pre-trained encoder, or its untrained twin, under a new classifier."""
     config = load_config(model_args)
+    if not isinstance(config, Data2Vec2VisionConfig):
+        raise ValueError(
+            f"{model_args.model_name_or_path} is a model of type {config.model_type!r}, not of type "
+            f"{Data2Vec2VisionConfig.model_type!r}."
+        )
     overrides = {
         "label2id": label2id,
         "id2label": {index: name for name, index in label2id.items()},

@@ -63,6 +63,8 @@ class ImageAugmentationArguments:
         for name in ("mixup_prob", "mixup_switch_prob", "random_erasing", "label_smoothing", "drop_path_rate"):
             if not 0 <= values[name] <= 1:
                 raise ValueError(f"--{name} must be between 0 and 1, got {values[name]}.")
+        if self.drop_path_rate == 1:
+            raise ValueError("--drop_path_rate 1 would drop the last layer always: expected less.")
         if not 0 <= self.rand_augment <= 10:
             raise ValueError(f"--rand_augment must be between 0 and 10, got {self.rand_augment}.")
         if self.mixup < 0 or self.cutmix < 0:

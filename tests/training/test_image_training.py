@@ -129,11 +129,15 @@ def test_from_scratch_starts_with_other_weights(images: Path, pretrained_images:
     assert not torch.allclose(weights[0], weights[1], atol=1e-3)
 
 
-def test_bad_input_to_fine_tuning(images: Path, pretrained_images: Path, tmp_path: Path) -> None:
+def test_bad_input_to_fine_tuning(images: Path, pretrained_images: Path, pretrained: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="has no column 'species'"):
         finetune(pretrained_images, images, tmp_path / "out", "--label_column", "species")
     with pytest.raises(ValueError, match="--layer_decay must be in"):
         finetune(pretrained_images, images, tmp_path / "out", "--layer_decay", "0")
+    with pytest.raises(ValueError, match="is a model of type 'data2vec2-audio', not of type 'data2vec2-vision'"):
+        finetune(pretrained, images, tmp_path / "out")
+    with pytest.raises(ValueError, match="--drop_path_rate 1 would drop"):
+        ImageAugmentationArguments(drop_path_rate=1.0)
     with pytest.raises(ValueError, match="--mixup_prob must be between 0 and 1"):
         ImageAugmentationArguments(mixup_prob=2)
 
