@@ -15,7 +15,7 @@ from transformers import (
     PreTrainedModel,
 )
 
-from .models.modeling_data2vec2 import Data2Vec2PreTrainingObjective
+from .models.self_distillation import SelfDistillationModel
 
 
 def export_encoder(
@@ -67,7 +67,7 @@ def _load_teacher(model_name_or_path: str | os.PathLike, dtype: torch.dtype | No
     model, report = AutoModelForPreTraining.from_pretrained(
         model_name_or_path, config=config, dtype=dtype or "auto", output_loading_info=True
     )
-    has_teacher = isinstance(model, Data2Vec2PreTrainingObjective)
+    has_teacher = isinstance(model, SelfDistillationModel)
     if not has_teacher:
         raise ValueError(f"{model_name_or_path} is a model of type {config.model_type!r}, which has no teacher.")
     if any(name.startswith("teacher.") for name in report["missing_keys"]):

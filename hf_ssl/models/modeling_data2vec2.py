@@ -18,22 +18,20 @@ from typing import Any, NamedTuple, Protocol
 
 import torch
 from torch import nn
-from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
-from transformers.utils import ModelOutput, logging
+from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import OutputRecorder
 
 from .attention import MASKED_SCORE, eager_attention_forward
 from .configuration_data2vec2 import Data2Vec2AudioConfig
 from .decoders import ConvDecoder, DecoderProjection
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
-from .teacher import EMATeacher, average_layers, ema_decay
+from .self_distillation import SelfDistillationModel
+from .teacher import EMATeacher, average_layers
 from .torch_init import init_like_torch
-
-logger = logging.get_logger(__name__)
 
 # Stages that each scope of the teacher averages (`ema_encoder_only` and `ema_local_encoder` of the original).
 TEACHER_STAGES = {
@@ -495,17 +493,14 @@ class EncodedFrames(NamedTuple):
     decoder_mask: torch.Tensor | None
 
 
-class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
+class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedModel):
     """Student, decoder and teacher: everything of the pre-training step that does not depend on the modality.
 
     A modality's class gives its base model and decoder to `_set_up_objective` and writes a forward of three calls:
     `teacher_targets`, `student_predictions` (or its halves `encode_visible` and `predict_hidden`), `regression_loss`.
     """
 
-    accepts_loss_kwargs = True
-    _keep_in_fp32_modules_strict = {"teacher"}
     decoder: ConvDecoder
-    teacher: EMATeacher
 
     def _set_up_objective(self, decoder: ConvDecoder) -> None:
         """Adds decoder and teacher to a model whose base model is in place, and initialises all weights."""
@@ -514,28 +509,6 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
         self.teacher = EMATeacher(self._student_stages())
         self.post_init()
         self.teacher.copy_from(self._student_stages())
-
-    @classmethod
-    def from_pretrained(cls, *args, output_loading_info: bool = False, **kwargs):
-        """Loads a model. A checkpoint without a teacher gives a teacher equal to the student."""
-        loaded: Any = super().from_pretrained(*args, output_loading_info=True, **kwargs)
-        model, info = loaded
-        missing = [key for key in info["missing_keys"] if key.startswith("teacher.") and "num_updates" not in key]
-        # with `ignore_mismatched_sizes=True`, where the student's weights were replaced too
-        other_size = any(key.startswith("teacher.") for key, *_ in info["mismatched_keys"])
-        expected = [key for key in model.teacher.state_dict() if key != "num_updates"]
-        if missing and not other_size and len(missing) < len(expected):
-            raise ValueError(
-                f"The checkpoint has only a part of the teacher: {len(missing)} of {len(expected)} tensors are "
-                f"missing, {missing[0]} for one. Save the whole model, or leave the "
-                "teacher out altogether, which makes it a copy of the student."
-            )
-        if missing or other_size:
-            model.reset_teacher()
-            # the report of transformers, just above in the log, calls these weights "newly initialized"
-            logger.warning("The checkpoint has no teacher. It was made a copy of the student.")
-        model.teacher.freeze()
-        return (model, info) if output_loading_info else model
 
     @property
     def _context_encoder(self) -> Any:
@@ -548,32 +521,6 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
     def _student_stages(self) -> Mapping[str, nn.Module]:
         """The student's modules that the teacher averages."""
         return {name: self.base_model.get_submodule(name) for name in TEACHER_STAGES[self.config.teacher_scope]}
-
-    def train(self, mode: bool = True):
-        """Besides what it does anyway, checks that the teacher has been updated: a compiled forward cannot."""
-        if mode:
-            self.teacher.assert_updated(self._student_stages())
-        return super().train(mode)
-
-    def reset_teacher(self) -> None:
-        """Makes the teacher a copy of the student and starts counting its updates afresh."""
-        self.teacher.copy_from(self._student_stages())
-
-    def update_teacher(self, step: int | None = None) -> float:
-        """Moves the teacher towards the student. Call it after every optimizer step.
-
-        Args:
-            step: Number of optimizer steps taken, the last one included; counted here if absent.
-
-        Returns:
-            The decay that was used.
-        """
-        step = int(self.teacher.num_updates) + 1 if step is None else step
-        decay = ema_decay(
-            step, self.config.ema_decay, self.config.ema_end_decay, anneal_steps=self.config.ema_anneal_end_step
-        )
-        self.teacher.update(self._student_stages(), decay)
-        return decay
 
     @torch.no_grad()
     def teacher_targets(
@@ -666,23 +613,6 @@ class Data2Vec2PreTrainingObjective(Data2Vec2PreTrainedModel):
             noise = mask_noise.flatten(0, 1).to(hidden_states.dtype)
         decoded = self.decoder(scatter_visible(hidden_states, visible, noise), encoded.decoder_mask)
         return self.decoder.project(decoded[prediction_mask.flatten(0, 1)])
-
-    def regression_loss(
-        self, predictions: torch.Tensor, targets: torch.Tensor, num_predicted: torch.Tensor | int | None = None
-    ) -> torch.Tensor:
-        """L2 or smooth L1 loss, summed over a frame's dimensions, scaled, and averaged over predicted frames.
-
-        Args:
-            predictions, targets: `(num_predicted, hidden_size)`.
-            num_predicted: Divisor: the number of predicted frames of the global batch; this batch's if absent.
-        """
-        predictions, beta = predictions.float(), float(self.config.loss_beta)
-        if beta == 0:
-            loss = F.mse_loss(predictions, targets, reduction="sum")
-        else:
-            loss = F.smooth_l1_loss(predictions, targets, reduction="sum", beta=beta)
-        scale = self.config.loss_scale if self.config.loss_scale is not None else predictions.shape[-1] ** -0.5
-        return loss * scale / (max(1, predictions.shape[0]) if num_predicted is None else num_predicted)
 
     def _hide_frames(self, features: torch.Tensor, hidden_mask: torch.Tensor) -> torch.Tensor:
         """Zeros, or noise, where a frame is hidden: the convolutional positions look at hidden frames too."""

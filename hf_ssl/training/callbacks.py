@@ -14,7 +14,7 @@ from transformers import TrainerCallback, TrainerControl, TrainerState, Training
 from transformers.utils import logging
 
 from ..models.modeling_best_rq import BestRqForPreTraining
-from ..models.modeling_data2vec2 import Data2Vec2PreTrainingObjective
+from ..models.self_distillation import SelfDistillationModel
 
 logger = logging.get_logger(__name__)
 
@@ -31,7 +31,7 @@ class TeacherUpdateCallback(TrainerCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
-        model: Data2Vec2PreTrainingObjective | None = None,
+        model: SelfDistillationModel | None = None,
         optimizer: Any = None,
         **kwargs,
     ) -> None:
