@@ -17,12 +17,15 @@ from transformers import (
     AutoModelForImageClassification,
     AutoModelForPreTraining,
     ViTImageProcessorPil,
+    Data2VecAudioConfig,
     Wav2Vec2FeatureExtractor,
 )
+from transformers.models.auto.modeling_auto import MODEL_FOR_PRETRAINING_MAPPING
 
 from .models.configuration_best_rq import BestRqConfig
 from .models.configuration_data2vec2 import Data2Vec2AudioConfig
 from .models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from .models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 from .models.feature_extraction_best_rq import BestRqFeatureExtractor
 from .models.modeling_best_rq import (
     BestRqForAudioFrameClassification,
@@ -48,6 +51,7 @@ from .models.modeling_data2vec2_vision import (
     Data2Vec2VisionModel,
     Data2Vec2VisionPreTrainedModel,
 )
+from .models.modeling_data2vec_audio_pretraining import Data2VecAudioForPreTraining
 
 __version__ = "0.1.0.dev0"
 
@@ -74,6 +78,8 @@ __all__ = [
     "Data2Vec2VisionForPreTraining",
     "Data2Vec2VisionModel",
     "Data2Vec2VisionPreTrainedModel",
+    "Data2VecAudioForPreTraining",
+    "Data2VecAudioPreTrainingConfig",
 ]
 
 # The Auto class that each class is saved for: its folder then carries its code (`trust_remote_code`).
@@ -123,3 +129,9 @@ AutoModelForAudioClassification.register(BestRqConfig, BestRqForSequenceClassifi
 AutoModelForAudioFrameClassification.register(BestRqConfig, BestRqForAudioFrameClassification)
 AutoModelForAudioXVector.register(BestRqConfig, BestRqForXVector)
 AutoFeatureExtractor.register(BestRqConfig, BestRqFeatureExtractor)
+
+# The encoders of data2vec are transformers' own, and so is every Auto class but this one. Its mapping is written to
+# directly where transformers' configuration stands for our class, whose own configuration is derived from it.
+Data2VecAudioForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+AutoModelForPreTraining.register(Data2VecAudioPreTrainingConfig, Data2VecAudioForPreTraining)
+MODEL_FOR_PRETRAINING_MAPPING.register(Data2VecAudioConfig, Data2VecAudioForPreTraining, exist_ok=True)  # type: ignore[arg-type]

@@ -6,6 +6,8 @@ import math
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
+from .waveforms import count_frames, count_samples
+
 TARGET_NORMS = ("batch", "instance", "layer")
 TEACHER_SCOPES = ("trunk", "encoder", "model")
 
@@ -279,16 +281,11 @@ class Data2Vec2AudioConfig(PreTrainedConfig):
     @property
     def receptive_field(self) -> int:
         """Samples that one frame sees: the shortest input, in samples."""
-        samples = 1
-        for kernel, stride in zip(reversed(self.conv_kernel), reversed(self.conv_stride), strict=True):
-            samples = (samples - 1) * stride + kernel
-        return samples
+        return count_samples(self.conv_kernel, self.conv_stride)
 
     def num_frames(self, num_samples: int) -> int:
         """Frames that the waveform encoder makes of `num_samples` samples; 0 or less if they are too few."""
-        for kernel, stride in zip(self.conv_kernel, self.conv_stride, strict=True):
-            num_samples = (num_samples - kernel) // stride + 1
-        return num_samples
+        return count_frames(num_samples, self.conv_kernel, self.conv_stride)
 
 
 __all__ = ["Data2Vec2AudioConfig"]

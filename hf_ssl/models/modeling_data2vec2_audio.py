@@ -42,6 +42,7 @@ from .modeling_data2vec2 import (
     Data2Vec2Trunk,
 )
 from .torch_init import init_like_torch
+from .waveforms import find_real_frames
 
 
 class WaveformConv1d(nn.Conv1d):
@@ -175,31 +176,6 @@ class Data2Vec2AudioPreTrainedModel(Data2Vec2PreTrainedModel):
         lengths = self._get_feat_extract_output_lengths(attention_mask.long().sum(-1))
         return torch.arange(feature_vector_length, device=attention_mask.device) < lengths.unsqueeze(-1)
 
-    def _frame_mask(self, input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
-        """Checks the input and turns the mask of real samples into one of real frames (`None` if all are real)."""
-        if input_values.dim() != 2:
-            raise ValueError(
-                "`input_values` must be mono waveforms of shape (batch_size, num_samples), but have shape "
-                f"{tuple(input_values.shape)}. Mix channels before, for example with `hf_ssl.data.read_audio`."
-            )
-        if attention_mask is not None and attention_mask.shape != input_values.shape:
-            raise ValueError(
-                f"`attention_mask` must have the shape of `input_values`, {tuple(input_values.shape)}, but has "
-                f"{tuple(attention_mask.shape)}."
-            )
-        shortest: int | torch.Tensor = input_values.shape[1]
-        if attention_mask is not None and not torch.compiler.is_compiling():
-            shortest = int(attention_mask.long().sum(-1).min())
-        if shortest < self.config.receptive_field:
-            raise ValueError(
-                f"An utterance of {shortest} samples is shorter than the receptive field of the waveform encoder: one "
-                f"frame needs at least {self.config.receptive_field} samples. Leave it out or pad it with silence."
-            )
-        if attention_mask is None:
-            return None
-        num_frames = self._get_feat_extract_output_lengths(input_values.shape[1])
-        return self._get_feature_vector_attention_mask(num_frames, attention_mask)
-
 
 # What a pre-training folder has more than an encoder needs; no reason for a warning.
 _PRETRAINING_KEYS = [r"^teacher\.", r"^decoder\."]
@@ -249,7 +225,7 @@ class Data2Vec2AudioModel(Data2Vec2AudioPreTrainedModel):
             `last_hidden_state` of shape `(batch_size, sequence_length, hidden_size)`; on request `hidden_states` of
             prenet and trunk and `attentions`.
         """
-        frame_mask = self._frame_mask(input_values, attention_mask)
+        frame_mask = find_real_frames(input_values, attention_mask, self.config)
         features = self.local_encoder(input_values)
         features = self._augment(features, frame_mask, mask_time_indices)
         hidden_states, biases = self.context_encoder(features, frame_mask, **kwargs)
@@ -336,7 +312,7 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2PreTr
         """
         if self.training and not torch.compiler.is_compiling():
             self.teacher.assert_updated(self._student_stages())
-        frame_mask = self._frame_mask(input_values, attention_mask)
+        frame_mask = find_real_frames(input_values, attention_mask, self.config)
         local_features = self.data2vec2_audio.local_encoder(input_values)
         mask_time_indices = self._checked_mask(mask_time_indices, local_features, frame_mask)
         prediction_mask = self._prediction_mask(labels, mask_time_indices)

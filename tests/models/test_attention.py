@@ -10,11 +10,11 @@ from transformers.integrations import flex_attention
 from transformers.modeling_outputs import BaseModelOutput
 
 from hf_ssl import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
-from hf_ssl.models import modeling_data2vec2
 from hf_ssl.models.modeling_data2vec2 import AttentionBias, alibi_bias, alibi_slopes
+from hf_ssl.models.waveforms import find_real_frames
 
 KERNELS = {
-    "eager": patch.object(modeling_data2vec2.F, "softmax", wraps=torch.nn.functional.softmax),
+    "eager": patch.object(torch.nn.functional, "softmax", wraps=torch.nn.functional.softmax),
     "sdpa": patch.object(
         torch.nn.functional,
         "scaled_dot_product_attention",
@@ -46,7 +46,7 @@ def _uncompiled_flex() -> Iterator[None]:
 def encode(model: Data2Vec2AudioModel, batch: dict) -> torch.Tensor:
     with torch.no_grad():
         outputs: BaseModelOutput = model(**batch)
-    frame_mask = model._frame_mask(batch["input_values"], batch.get("attention_mask"))
+    frame_mask = find_real_frames(batch["input_values"], batch.get("attention_mask"), model.config)
     hidden_states = outputs.last_hidden_state
     return hidden_states if frame_mask is None else hidden_states[frame_mask]
 

@@ -1,0 +1,79 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""From samples to frames: lengths behind a stack of strided convolutions, and masks of real frames."""
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import torch
+
+
+class WaveformGeometry(Protocol):
+    """What a configuration of a speech model says of its waveform encoder."""
+
+    @property
+    def conv_kernel(self) -> Sequence[int]:
+        """Kernel sizes of its convolutions."""
+        ...
+
+    @property
+    def conv_stride(self) -> Sequence[int]:
+        """Strides of its convolutions."""
+        ...
+
+
+def count_frames(num_samples: Any, kernels: Sequence[int], strides: Sequence[int]) -> Any:
+    """Frames that convolutions without padding make of `num_samples` samples, a number or a tensor of them; 0 or less
+    if they are too few."""
+    for kernel, stride in zip(kernels, strides, strict=True):
+        num_samples = (num_samples - kernel) // stride + 1
+    return num_samples
+
+
+def count_samples(kernels: Sequence[int], strides: Sequence[int]) -> int:
+    """Samples that one frame sees: the shortest input, in samples."""
+    samples = 1
+    for kernel, stride in zip(reversed(kernels), reversed(strides), strict=True):
+        samples = (samples - 1) * stride + kernel
+    return samples
+
+
+def find_real_frames(
+    input_values: torch.Tensor, attention_mask: torch.Tensor | None, config: WaveformGeometry
+) -> torch.Tensor | None:
+    """Checks waveforms and turns the mask of real samples into one of real frames.
+
+    Args:
+        input_values: `(batch_size, num_samples)`.
+        attention_mask: `(batch_size, num_samples)`, 1 at real samples; `None` if all are.
+        config: Says how many samples make a frame.
+
+    Returns:
+        `(batch_size, sequence_length)`, bool; `None` if all frames are real.
+
+    Raises:
+        ValueError: Shapes do not fit, or an utterance is too short for a frame.
+    """
+    if input_values.dim() != 2:
+        raise ValueError(
+            "`input_values` must be mono waveforms of shape (batch_size, num_samples), but have shape "
+            f"{tuple(input_values.shape)}. Mix channels before, for example with `hf_ssl.data.read_audio`."
+        )
+    if attention_mask is not None and attention_mask.shape != input_values.shape:
+        raise ValueError(
+            f"`attention_mask` must have the shape of `input_values`, {tuple(input_values.shape)}, but has "
+            f"{tuple(attention_mask.shape)}."
+        )
+    receptive_field = count_samples(config.conv_kernel, config.conv_stride)
+    shortest: int | torch.Tensor = input_values.shape[1]
+    if attention_mask is not None and not torch.compiler.is_compiling():
+        shortest = int(attention_mask.long().sum(-1).min())
+    if shortest < receptive_field:
+        raise ValueError(
+            f"An utterance of {shortest} samples is shorter than the receptive field of the waveform encoder: one "
+            f"frame needs at least {receptive_field} samples. Leave it out or pad it with silence."
+        )
+    if attention_mask is None:
+        return None
+    lengths = count_frames(attention_mask.long().sum(-1), config.conv_kernel, config.conv_stride)
+    num_frames = count_frames(input_values.shape[1], config.conv_kernel, config.conv_stride)
+    return torch.arange(num_frames, device=attention_mask.device) < lengths.unsqueeze(-1)
