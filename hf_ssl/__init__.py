@@ -16,8 +16,8 @@ from transformers import (
     AutoModelForCTC,
     AutoModelForImageClassification,
     AutoModelForPreTraining,
-    ViTImageProcessorPil,
     Data2VecAudioConfig,
+    ViTImageProcessorPil,
     Wav2Vec2FeatureExtractor,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_PRETRAINING_MAPPING

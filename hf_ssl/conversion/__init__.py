@@ -2,21 +2,25 @@
 """Original checkpoints -> folders that `from_pretrained` loads, and back."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
-from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Processor
+from transformers import Data2VecAudioForCTC, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 from transformers.utils import logging
 
 from ..models.modeling_data2vec2_audio import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
 from ..models.modeling_data2vec2_vision import Data2Vec2VisionForImageClassification
+from ..models.modeling_data2vec_audio_pretraining import Data2VecAudioForPreTraining
 from .best_rq import convert_best_rq, convert_to_speechbrain, load_speechbrain_checkpoint
 from .best_rq_card import make_best_rq_card
 from .card import CardFacts, CardUse, make_card
 from .data2vec2_audio import Conversion, convert_data2vec2_audio_ctc, convert_data2vec2_audio_pretraining
-from .data2vec2_options import section
 from .data2vec2_vision import convert_data2vec2_vision_classifier, convert_data2vec2_vision_pretraining
+from .data2vec_audio import convert_data2vec_audio_ctc, convert_data2vec_audio_pretraining
 from .fairseq_checkpoint import FairseqCheckpoint, load_fairseq_checkpoint
 from .fairseq_dictionary import read_dictionary
+from .options import section
 from .record import file_sha256, make_record, write_record
 from .safe_loading import UnsafeCheckpointError
 from .to_fairseq import convert_to_fairseq
@@ -44,8 +48,9 @@ def convert_checkpoint(
     the file holds decides which conversion it is.
 
     Args:
-        path: A fairseq checkpoint of data2vec 2.0 for speech or images: pre-training (student and teacher) or
-            fine-tuned (CTC; `mae_image_classification`); or a checkpoint folder of SpeechBrain's BEST-RQ recipe.
+        path: A fairseq checkpoint of data2vec for speech or of data2vec 2.0 for speech or images: pre-training
+            (student and teacher) or fine-tuned (CTC; `mae_image_classification`); or a checkpoint folder of
+            SpeechBrain's BEST-RQ recipe.
         out_dir: Folder to write; created if it does not exist.
         dictionary: fairseq's `dict.ltr.txt`, for a fine-tuned checkpoint that has no symbols of its own.
         license: Identifier of the licence for the card. Checkpoints do not say.
@@ -86,25 +91,29 @@ def _convert_speechbrain(path: str | os.PathLike, out_dir: Path, license: str) -
 
 
 def _convert(checkpoint: FairseqCheckpoint, dictionary: str | os.PathLike | None) -> Conversion:
-    model = original_model(checkpoint)
-    if dictionary is not None and model.startswith(("data2vec_multi (", "mae_image_classification")):
-        kind = "pre-trained model" if model.startswith("data2vec_multi") else "classifier of images"
+    name = original_model(checkpoint)
+    if dictionary is not None and not name.startswith("wav2vec_ctc"):
+        kind = "classifier of images" if name.startswith("mae_image_classification") else "pre-trained model"
         raise ValueError(f"{checkpoint.path!r} is a {kind}, which has no use for a dictionary.")
-    match model:
+    symbols = None if dictionary is None else read_dictionary(dictionary)
+    match name:
         case "data2vec_multi (AUDIO)":
             return convert_data2vec2_audio_pretraining(checkpoint)
         case "wav2vec_ctc of data2vec_multi":
-            return convert_data2vec2_audio_ctc(checkpoint, None if dictionary is None else read_dictionary(dictionary))
+            return convert_data2vec2_audio_ctc(checkpoint, symbols)
         case "data2vec_multi (IMAGE)":
             return convert_data2vec2_vision_pretraining(checkpoint)
         case "mae_image_classification of data2vec_multi":
             return convert_data2vec2_vision_classifier(checkpoint)
-        case name:
-            raise ValueError(
-                f"{checkpoint.path!r} holds the model {name}. What can be converted so far is data2vec 2.0 for "
-                "speech and images: `data2vec_multi` with `supported_modality` AUDIO or IMAGE, and `wav2vec_ctc` and "
-                "`mae_image_classification` of `data2vec_multi`."
-            )
+        case "data2vec_audio":
+            return convert_data2vec_audio_pretraining(checkpoint)
+        case "wav2vec_ctc of data2vec_audio":
+            return convert_data2vec_audio_ctc(checkpoint, symbols)
+    raise ValueError(
+        f"{checkpoint.path!r} holds the model {name}. What can be converted so far is data2vec for speech and "
+        "data2vec 2.0 for speech and images: `data2vec_audio`, `data2vec_multi` with `supported_modality` AUDIO or "
+        "IMAGE, `wav2vec_ctc` of both, and `mae_image_classification`."
+    )
 
 
 def original_model(checkpoint: FairseqCheckpoint) -> str:
@@ -119,8 +128,15 @@ def original_model(checkpoint: FairseqCheckpoint) -> str:
     for options in ("w2v_args", "pretrained_model_args"):
         if options in model:
             student = section(section(model, options), "model")
-            return f"{name} of {student.get('_name') or ('data2vec_multi' if 'modalities' in student else None)}"
-    return str(name)
+            return f"{name} of {_name_of_student(student)}"
+    return _name_of_student(model)
+
+
+def _name_of_student(model: Mapping[str, Any]) -> str:
+    """data2vec-aqc, a fork, has data2vec's name, and some files have none; their options tell."""
+    if "cluster_factor" in model:
+        return "data2vec-aqc"
+    return str(model.get("_name") or ("data2vec_multi" if "modalities" in model else None))
 
 
 def _write_folder(conversion: Conversion, checkpoint: FairseqCheckpoint, out_dir: Path, license: str) -> None:
@@ -141,6 +157,7 @@ def _write_folder(conversion: Conversion, checkpoint: FairseqCheckpoint, out_dir
         sha256=file_sha256(checkpoint.path),
         num_updates=checkpoint.num_updates,
         limits=[*conversion.limits, *not_kept],
+        is_transformers_own=conversion.model.config.model_type == "data2vec-audio",
     )
     make_card(facts).save(out_dir / "README.md")
 
@@ -150,9 +167,9 @@ def _use(conversion: Conversion) -> CardUse:
     preprocessor = conversion.preprocessor
     rate = preprocessor.sampling_rate if isinstance(preprocessor, Wav2Vec2FeatureExtractor) else None
     match conversion.model:
-        case Data2Vec2AudioForCTC():
+        case Data2Vec2AudioForCTC() | Data2VecAudioForCTC():
             return CardUse("AutoModelForCTC", "AutoProcessor", "automatic-speech-recognition", "speech", rate)
-        case Data2Vec2AudioForPreTraining():
+        case Data2Vec2AudioForPreTraining() | Data2VecAudioForPreTraining():
             return CardUse("AutoModelForPreTraining", "AutoFeatureExtractor", None, "speech", rate)
         case Data2Vec2VisionForImageClassification():
             return CardUse(

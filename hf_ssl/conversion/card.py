@@ -24,17 +24,7 @@ the original's; nothing was trained since.
 
 ## Use
 
-With the package `hf_ssl` installed:
-
-```python
-import hf_ssl  # registers the classes with the Auto classes
-from transformers import {processor_class}, {auto_class}
-
-processor = {processor_class}.from_pretrained("FOLDER_OR_REPOSITORY")
-model = {auto_class}.from_pretrained("FOLDER_OR_REPOSITORY")
-```
-
-Without it, add `trust_remote_code=True` to `{auto_class}.from_pretrained`: the code lies beside the weights.
+{use}
 
 {input}
 
@@ -45,10 +35,26 @@ Without it, add `trust_remote_code=True` to `{auto_class}.from_pretrained`: the 
 {limits}
 """
 
+_LOADING = """\
+```python
+{imports}
+from transformers import {processor_class}, {auto_class}
+
+processor = {processor_class}.from_pretrained("FOLDER_OR_REPOSITORY")
+model = {auto_class}.from_pretrained("FOLDER_OR_REPOSITORY")
+```"""
+
+_PADDING_OPTION = " `config.convolve_padding = False` ends that, at the price of other numbers."
+_NEEDS_PACKAGE = """\
+Without it, add `trust_remote_code=True` to `{auto_class}.from_pretrained`: the code lies beside the weights."""
+_PRETRAINED_ENCODER = """\
+To fine-tune the encoder the package is not needed: transformers' own classes, such as `AutoModelForCTC`, open the
+folder; the teacher's weights, which they report as unexpected, are for further pre-training."""
+
 
 _PADDING_LIMIT = (
     "As in the original, padded frames take part in the convolutions, so that results depend a little on how much an\n"
-    "  utterance was padded in its batch. `config.convolve_padding = False` ends that, at the price of other numbers."
+    "  utterance was padded in its batch."
 )
 
 
@@ -81,6 +87,7 @@ class CardFacts(NamedTuple):
         sha256: Of the original.
         num_updates: Optimizer steps of the original.
         limits: Further sentences.
+        is_transformers_own: Whether the encoder is one of transformers' own.
     """
 
     model_class: str
@@ -90,27 +97,39 @@ class CardFacts(NamedTuple):
     sha256: str
     num_updates: int
     limits: Sequence[str]
+    is_transformers_own: bool = False
 
 
 def make_card(facts: CardFacts) -> ModelCard:
     """The card, with metadata that the Hub reads."""
     use = facts.use
     is_speech = use.sampling_rate is not None
+    family = "data2vec" if facts.is_transformers_own else "data2vec2"
+    custom_code = [] if facts.is_transformers_own and use.pipeline_tag else ["custom_code"]
     metadata = ModelCardData(
         library_name="transformers",
         license=facts.license,
         pipeline_tag=use.pipeline_tag,
-        tags=["hf_ssl", "data2vec2", use.field, "custom_code"],
+        tags=["hf_ssl", family, use.field, *custom_code],
     )
     read = f"Audio is mono, {use.sampling_rate} Hz" if is_speech else "Images are RGB, of any size"
-    limits = [_PADDING_LIMIT, *facts.limits] if is_speech else facts.limits
+    padding = _PADDING_LIMIT + ("" if facts.is_transformers_own else _PADDING_OPTION)
+    limits = [padding, *facts.limits] if is_speech else facts.limits
     content = _TEMPLATE.format(
         metadata=metadata.to_yaml(),
         title=facts.file_name,
         input=f"{read}; the processor does the rest.",
+        use=_use(facts),
         limits="\n".join(f"- {limit}" for limit in limits),
-        auto_class=use.auto_class,
-        processor_class=use.processor_class,
         **{name: value for name, value in facts._asdict().items() if name not in ("limits", "use")},
     )
     return ModelCard(content.rstrip() + "\n")
+
+
+def _use(facts: CardFacts) -> str:
+    classes = {"processor_class": facts.use.processor_class, "auto_class": facts.use.auto_class}
+    if facts.is_transformers_own and facts.use.pipeline_tag:
+        return "With transformers alone:\n\n" + _LOADING.replace("{imports}\n", "").format(**classes)
+    loading = _LOADING.format(imports="import hf_ssl  # registers the classes with the Auto classes", **classes)
+    parts = ["With the package `hf_ssl` installed:", loading, _NEEDS_PACKAGE.format(**classes)]
+    return "\n\n".join([*parts, _PRETRAINED_ENCODER] if facts.is_transformers_own else parts)

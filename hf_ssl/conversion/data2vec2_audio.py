@@ -56,7 +56,7 @@ def convert_data2vec2_audio_pretraining(checkpoint: FairseqCheckpoint) -> Conver
     options = section(checkpoint.config, "model")
     fields = pretraining_fields(options, problems)
     config = None if fields is None else make_config(Data2Vec2AudioConfig, fields, problems)
-    feature_extractor = _feature_extractor(checkpoint.config, problems)
+    feature_extractor = make_feature_extractor(checkpoint.config, problems)
     scope = "encoder" if config is None else config.teacher_scope
     weights = rename_pretraining(checkpoint.model, checkpoint.teacher, scope, problems)
     weights["teacher.num_updates"] = torch.tensor(checkpoint.num_updates)
@@ -68,7 +68,7 @@ def convert_data2vec2_audio_pretraining(checkpoint: FairseqCheckpoint) -> Conver
     problems.raise_if_any(checkpoint.path)
     assert model is not None  # or there would have been a problem
     assert feature_extractor is not None
-    limits = told_limits("data2vec_multi", ignored_options(options, pretraining_options(model.config)), [])
+    limits = limits_of_options("data2vec_multi", ignored_options(options, pretraining_options(model.config)), [])
     if checkpoint.teacher is None:
         limits.append("The original had no teacher: this one is a copy of the student.")
     return Conversion(model, feature_extractor, None, None, limits)
@@ -85,13 +85,13 @@ def convert_data2vec2_audio_ctc(checkpoint: FairseqCheckpoint, dictionary: Fairs
         ValueError: There are no symbols, or weights or options do not fit; all that do not are listed.
     """
     problems = Problems()
-    dictionary = _dictionary(checkpoint, dictionary)
+    dictionary = matching_dictionary(checkpoint, dictionary)
     options = section(checkpoint.config, "model")
     fields = ctc_fields(checkpoint.config, problems)
     if fields is not None:
         fields |= {"vocab_size": len(dictionary.symbols), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
     config = None if fields is None else make_config(Data2Vec2AudioConfig, fields, problems)
-    feature_extractor = _feature_extractor(checkpoint.config, problems)
+    feature_extractor = make_feature_extractor(checkpoint.config, problems)
     weights = rename_ctc(checkpoint.model, problems)
     model = None
     if config is not None and check_counts(_layer_counts(config), weights, problems):
@@ -102,12 +102,12 @@ def convert_data2vec2_audio_ctc(checkpoint: FairseqCheckpoint, dictionary: Fairs
     known = ctc_options(model.config, {"data": "", "sample_rate": 0, "normalize": True})
     ignored = ignored_options(options, known)
     ignored += ignored_options(section(section(options, "w2v_args"), "model"), pretraining_options(model.config))
-    limits = told_limits("wav2vec_ctc", ignored, training_course(checkpoint.config))
+    limits = limits_of_options("wav2vec_ctc", ignored, training_course(checkpoint.config))
     limits.append("The masks of its pre-training are not in a fine-tuned checkpoint: those fields have our defaults.")
     return Conversion(model, feature_extractor, make_tokenizer(dictionary), dictionary, limits)
 
 
-def _dictionary(checkpoint: FairseqCheckpoint, given: FairseqDictionary | None) -> FairseqDictionary:
+def matching_dictionary(checkpoint: FairseqCheckpoint, given: FairseqDictionary | None) -> FairseqDictionary:
     found = checkpoint.dictionary
     if found is None and given is None:
         raise ValueError(
@@ -130,7 +130,7 @@ def _dictionary(checkpoint: FairseqCheckpoint, given: FairseqDictionary | None) 
     return dictionary
 
 
-def _feature_extractor(config: Mapping[str, Any], problems: Problems) -> Wav2Vec2FeatureExtractor | None:
+def make_feature_extractor(config: Mapping[str, Any], problems: Problems) -> Wav2Vec2FeatureExtractor | None:
     task = section(config, "task")
     sampling_rate = task.get("sample_rate", 16_000)  # the original's default
     if "normalize" not in task:
@@ -165,7 +165,7 @@ def copy_student_to_teacher(weights: dict[str, torch.Tensor], prefix: str, scope
             weights[f"teacher.{ours}"] = weights[name].clone()
 
 
-def told_limits(original: str, ignored: list[str], course: list[str]) -> list[str]:
+def limits_of_options(original: str, ignored: list[str], course: list[str]) -> list[str]:
     """Sentences on what of the original has no place in our folder."""
     limits = []
     if ignored:

@@ -4,9 +4,8 @@
 The dictionaries of names serve both directions: our field -> the original's option of the same meaning.
 """
 
-import copy
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, NamedTuple, TypeVar
 
 from huggingface_hub.errors import StrictDataclassError
@@ -15,6 +14,7 @@ from transformers import PreTrainedConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from .fairseq_checkpoint import parse_conv_spec
+from .options import as_list, conv_spec, list_missing, list_unsupported, named_fields, named_options, section
 from .problems import Problems, one_line
 
 ConfigType = TypeVar("ConfigType", bound=PreTrainedConfig)
@@ -74,7 +74,7 @@ _PRETRAINING_MASK_FIELDS = {
     "encoder_zero_mask": "encoder_zero_mask",
     "mask_noise_std": "mask_noise_std",
 }
-_FINETUNING_MASK_FIELDS = {
+FINETUNING_MASK_FIELDS = {
     "mask_time_prob": "mask_prob",
     "mask_time_length": "mask_length",
     "mask_feature_prob": "mask_channel_prob",
@@ -133,7 +133,7 @@ _INERT_AUDIO_OPTIONS: dict[str, Any] = {
 # Options of fine-tuning itself, with the original's defaults. They set the course of training (what is frozen when,
 # learning rates of layers) or do nothing with data2vec 2.0 (kinds of masks, adapters). Those of the student (dropouts,
 # masks) are not here, nor read: the original makes the student of `w2v_args`, in which it had entered them before.
-_FINETUNING_OPTIONS: dict[str, Any] = {
+FINETUNING_OPTIONS: dict[str, Any] = {
     "w2v_path": "",
     "no_pretrained_weights": False,
     "mask_selection": "static",
@@ -173,14 +173,6 @@ TARGET_LAYER_NORMS = ("batch", "instance", "layer")
 TARGET_NORMS = ("layer", "instance")
 
 
-def section(options: Mapping[str, Any], name: str) -> dict[str, Any]:
-    """A named part of a configuration; a `ValueError` if there is none."""
-    found = options.get(name)
-    if not isinstance(found, Mapping):
-        raise ValueError(f"The checkpoint's configuration has no section {name!r}, but {found!r:.80} in its place.")
-    return dict(found)
-
-
 class AudioSections(NamedTuple):
     """The three sections of `data2vec_multi` that describe a speech model."""
 
@@ -205,7 +197,7 @@ def pretraining_fields(model: Mapping[str, Any], problems: Problems) -> dict[str
     fields = _student_fields(sections, problems)
     if fields is None:
         return None
-    return fields | named(sections.audio, _PRETRAINING_MASK_FIELDS)
+    return fields | named_fields(sections.audio, _PRETRAINING_MASK_FIELDS)
 
 
 def ctc_fields(config: Mapping[str, Any], problems: Problems) -> dict[str, Any] | None:
@@ -217,7 +209,7 @@ def ctc_fields(config: Mapping[str, Any], problems: Problems) -> dict[str, Any] 
     sections = _audio_sections(section(section(finetuning, "w2v_args"), "model"))
     list_unsupported(finetuning, _UNSUPPORTED_CTC_OPTIONS, problems)
     list_missing(finetuning, ("apply_mask", "final_dropout"), problems)
-    list_missing(sections.audio, _FINETUNING_MASK_FIELDS.values(), problems)
+    list_missing(sections.audio, FINETUNING_MASK_FIELDS.values(), problems)
     fields = _student_fields(sections, problems)
     if fields is None:
         return None
@@ -228,7 +220,7 @@ def ctc_fields(config: Mapping[str, Any], problems: Problems) -> dict[str, Any] 
     criterion = config.get("criterion")
     return (
         fields
-        | named(sections.audio, _FINETUNING_MASK_FIELDS)
+        | named_fields(sections.audio, FINETUNING_MASK_FIELDS)
         | {
             "apply_spec_augment": finetuning["apply_mask"],
             "mask_time_min_masks": 1,
@@ -255,7 +247,7 @@ def training_course(config: Mapping[str, Any]) -> list[str]:
     course = [
         f"{name}: {finetuning[name]!r:.80}"
         for name in _TRAINING_COURSE
-        if finetuning.get(name, _FINETUNING_OPTIONS[name]) != _FINETUNING_OPTIONS[name]
+        if finetuning.get(name, FINETUNING_OPTIONS[name]) != FINETUNING_OPTIONS[name]
     ]
     criterion = config.get("criterion")
     if isinstance(criterion, Mapping) and criterion.get("sentence_avg"):
@@ -293,7 +285,12 @@ def _student_fields(sections: AudioSections, problems: Problems) -> dict[str, An
     except (TypeError, ValueError, ArithmeticError) as error:
         problems.options.append(f"The checkpoint's options make no model: {one_line(error)}")
         return None
-    return named(model, MODEL_FIELDS) | named(audio, _AUDIO_FIELDS) | named(decoder, DECODER_FIELDS) | computed
+    return (
+        named_fields(model, MODEL_FIELDS)
+        | named_fields(audio, _AUDIO_FIELDS)
+        | named_fields(decoder, DECODER_FIELDS)
+        | computed
+    )
 
 
 def _computed_fields(model: dict[str, Any], audio: dict[str, Any]) -> dict[str, Any]:
@@ -342,29 +339,13 @@ def check_copies(model: dict[str, Any], modality: dict[str, Any], problems: Prob
             problems.options.append(f"`{copied}` = {modality[copied]!r} must be `{source}` = {model[source]!r}")
 
 
-def named(options: dict[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
-    return {ours: options[original] for ours, original in fields.items()}
-
-
-def list_unsupported(options: dict[str, Any], neutral: Mapping[str, Any], problems: Problems) -> None:
-    problems.unsupported_options += [
-        f"{name} = {options[name]!r}" for name, value in neutral.items() if options.get(name, value) != value
-    ]
-
-
-def list_missing(options: dict[str, Any], names: Iterable[str], problems: Problems) -> None:
-    problems.missing_options += [
-        name for name in names if name not in options and name not in problems.missing_options
-    ]
-
-
 # to the original
 
 
 def pretraining_options(config: Data2Vec2AudioConfig) -> dict[str, Any]:
     """`cfg.model` of a pre-training checkpoint; what our configuration does not say has the original's defaults."""
     values = config.to_dict()
-    options = _student_options(config, original_values(values, _PRETRAINING_MASK_FIELDS) | {"mask_channel_prob": 0.0})
+    options = _student_options(config, named_options(values, _PRETRAINING_MASK_FIELDS) | {"mask_channel_prob": 0.0})
     return options | {"max_update": config.ema_anneal_end_step}
 
 
@@ -376,7 +357,7 @@ def ctc_options(config: Data2Vec2AudioConfig, task: dict[str, Any]) -> dict[str,
         task: `cfg.task` of the checkpoint.
     """
     values = config.to_dict()
-    masks = original_values(values, _FINETUNING_MASK_FIELDS) | {
+    masks = named_options(values, FINETUNING_MASK_FIELDS) | {
         "mask_prob_adjust": config.mask_prob_adjust,
         "mask_dropout": 0.0,
         "inverse_mask": False,
@@ -394,7 +375,7 @@ def ctc_options(config: Data2Vec2AudioConfig, task: dict[str, Any]) -> dict[str,
     }
     return {
         "_name": "wav2vec_ctc",
-        **_FINETUNING_OPTIONS,
+        **FINETUNING_OPTIONS,
         "normalize": task["normalize"],
         "data": task["data"],
         "dropout_input": config.input_dropout,
@@ -408,7 +389,7 @@ def ctc_options(config: Data2Vec2AudioConfig, task: dict[str, Any]) -> dict[str,
         "apply_mask": config.apply_spec_augment,
         "zero_mask": masks["encoder_zero_mask"],
         "mask_dropout": 0.0,
-        **original_values(values, _FINETUNING_MASK_FIELDS),
+        **named_options(values, FINETUNING_MASK_FIELDS),
         "w2v_args": w2v_args,
     }
 
@@ -421,7 +402,7 @@ def _audio_options(config: Data2Vec2AudioConfig, masks: dict[str, Any]) -> dict[
         **_UNSUPPORTED_AUDIO_OPTIONS,
         **_UNSUPPORTED_PRETRAINING_AUDIO_OPTIONS,
         **_INERT_AUDIO_OPTIONS,
-        **original_values(values, _AUDIO_FIELDS),
+        **named_options(values, _AUDIO_FIELDS),
         **masks,
         "start_drop_path_rate": config.prenet_drop_path_rates[0],
         "end_drop_path_rate": config.prenet_drop_path_rates[1],
@@ -429,9 +410,9 @@ def _audio_options(config: Data2Vec2AudioConfig, masks: dict[str, Any]) -> dict[
         "model_depth": config.num_hidden_layers,
         "ema_local_encoder": config.teacher_scope == "model",
         "extractor_mode": {ours: original for original, ours in _EXTRACTOR_MODES.items()}[config.feat_extract_norm],
-        "feature_encoder_spec": _conv_spec(config),
+        "feature_encoder_spec": conv_spec(config),
         "conv_pos_width": config.conv_pos_kernel_size * config.num_conv_pos_embeddings,
-        "decoder": UNSUPPORTED_DECODER_OPTIONS | original_values(values, DECODER_FIELDS),
+        "decoder": UNSUPPORTED_DECODER_OPTIONS | named_options(values, DECODER_FIELDS),
     }
 
 
@@ -449,7 +430,7 @@ def trunk_options(config: Data2Vec2AudioConfig | Data2Vec2VisionConfig) -> dict[
         "_name": "data2vec_multi",
         **INERT_MODEL_OPTIONS,
         **UNSUPPORTED_MODEL_OPTIONS,
-        **original_values(config.to_dict(), MODEL_FIELDS),
+        **named_options(config.to_dict(), MODEL_FIELDS),
         "post_mlp_drop": config.hidden_dropout,
         "mlp_ratio": _mlp_ratio(config),
         "start_drop_path_rate": config.drop_path_rates[0],
@@ -459,14 +440,6 @@ def trunk_options(config: Data2Vec2AudioConfig | Data2Vec2VisionConfig) -> dict[
         **{f"{norm}_norm_targets": norm in config.target_norms for norm in TARGET_NORMS},
         "ema_encoder_only": config.teacher_scope == "trunk",
     }
-
-
-def original_values(values: Mapping[str, Any], fields: Mapping[str, str]) -> dict[str, Any]:
-    return {original: copy.copy(values[ours]) for ours, original in fields.items()}
-
-
-def _conv_spec(config: Data2Vec2AudioConfig) -> str:
-    return str(list(zip(config.conv_dim, config.conv_kernel, config.conv_stride, strict=True)))
 
 
 def _mlp_ratio(config: Data2Vec2AudioConfig | Data2Vec2VisionConfig) -> float:
@@ -513,8 +486,3 @@ def different_behaviour(config: Data2Vec2AudioConfig) -> list[str]:
     if not config.norm_targets_over_padding:
         found.append("the original normalises targets over padded frames too (`norm_targets_over_padding`)")
     return found
-
-
-def as_list(value: Any) -> Any:
-    """Tuples and lists of a configuration as lists, so that they can be compared."""
-    return list(value) if isinstance(value, tuple) else value

@@ -6,8 +6,8 @@ import torch
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.image_processing_data2vec2 import make_image_processor
 from ..models.modeling_data2vec2_vision import Data2Vec2VisionForImageClassification, Data2Vec2VisionForPreTraining
-from .data2vec2_audio import Conversion, copy_student_to_teacher, told_limits
-from .data2vec2_options import ignored_options, make_config, section
+from .data2vec2_audio import Conversion, copy_student_to_teacher, limits_of_options
+from .data2vec2_options import ignored_options, make_config
 from .data2vec2_vision_options import (
     image_classifier_fields,
     image_classifier_options,
@@ -18,6 +18,7 @@ from .data2vec2_vision_options import (
 from .data2vec2_vision_weights import rename_image_classifier, rename_image_pretraining
 from .fairseq_checkpoint import FairseqCheckpoint
 from .filling import check_counts, fill_model
+from .options import section
 from .problems import Problems
 
 
@@ -42,7 +43,7 @@ def convert_data2vec2_vision_pretraining(checkpoint: FairseqCheckpoint) -> Conve
         model = fill_model(Data2Vec2VisionForPreTraining, config, weights, problems)
     problems.raise_if_any(checkpoint.path)
     assert model is not None  # or there would have been a problem
-    limits = told_limits("data2vec_multi", ignored_options(options, image_pretraining_options(model.config)), [])
+    limits = limits_of_options("data2vec_multi", ignored_options(options, image_pretraining_options(model.config)), [])
     if checkpoint.teacher is None:
         limits.append("The original had no teacher: this one is a copy of the student.")
     return Conversion(model, make_image_processor(model.config.image_size), None, None, limits)
@@ -67,7 +68,7 @@ def convert_data2vec2_vision_classifier(checkpoint: FairseqCheckpoint) -> Conver
     student = section(section(options, "pretrained_model_args"), "model")
     ignored = ignored_options(options, image_classifier_options(model.config, {"data": ""}))
     ignored += ignored_options(student, image_pretraining_options(model.config))
-    limits = told_limits("mae_image_classification", ignored, image_training_course(checkpoint.config))
+    limits = limits_of_options("mae_image_classification", ignored, image_training_course(checkpoint.config))
     limits.append("What the numbers of its classes mean is not in the checkpoint: set `config.id2label`.")
     return Conversion(model, make_image_processor(model.config.image_size), None, None, limits)
 

@@ -14,15 +14,11 @@ from .data2vec2_options import (
     UNSUPPORTED_MODEL_OPTIONS,
     check_copies,
     computed_trunk_fields,
-    list_missing,
-    list_unsupported,
-    named,
     needed_trunk_fields,
-    original_values,
     other_fields,
-    section,
     trunk_options,
 )
+from .options import list_missing, list_unsupported, named_fields, named_options, section
 from .problems import Problems, one_line
 
 _IMAGE_FIELDS = {
@@ -130,9 +126,9 @@ def image_pretraining_fields(model: Mapping[str, Any], problems: Problems) -> di
         problems.options.append(f"The checkpoint's options make no model: {one_line(error)}")
         return None
     return (
-        named(options, MODEL_FIELDS)
-        | named(image, _IMAGE_FIELDS)
-        | named(decoder, _IMAGE_DECODER_FIELDS)
+        named_fields(options, MODEL_FIELDS)
+        | named_fields(image, _IMAGE_FIELDS)
+        | named_fields(decoder, _IMAGE_DECODER_FIELDS)
         | computed
         | {"cls_loss_weight": options["cls_loss"], "cls_loss_reduction": "sum"}
     )
@@ -226,7 +222,7 @@ def _image_options(config: Data2Vec2VisionConfig) -> dict[str, Any]:
         "type": "IMAGE",
         **_UNSUPPORTED_IMAGE_OPTIONS,
         **_INERT_IMAGE_OPTIONS,
-        **original_values(values, _IMAGE_FIELDS),
+        **named_options(values, _IMAGE_FIELDS),
         "embed_dim": config.hidden_size,
         "start_drop_path_rate": config.prenet_drop_path_rates[0],
         "end_drop_path_rate": config.prenet_drop_path_rates[1],
@@ -236,7 +232,7 @@ def _image_options(config: Data2Vec2VisionConfig) -> dict[str, Any]:
         "decoder": {
             **UNSUPPORTED_DECODER_OPTIONS,
             **_INERT_IMAGE_DECODER_OPTIONS,
-            **original_values(values, _IMAGE_DECODER_FIELDS),
+            **named_options(values, _IMAGE_DECODER_FIELDS),
         },
     }
 

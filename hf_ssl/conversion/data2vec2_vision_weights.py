@@ -6,17 +6,9 @@ from collections.abc import Mapping
 import torch
 
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
-from .data2vec2_weights import (
-    BLOCK_NAMES,
-    NameRule,
-    WeightNames,
-    first_name,
-    original_name,
-    rename_pretraining,
-    split_pretraining,
-    store_weight,
-)
+from .data2vec2_weights import BLOCK_NAMES, WeightNames, rename_pretraining, split_pretraining
 from .problems import Problems
+from .weight_names import NameRule, first_name, original_name, store_weight
 
 _IMAGE = "modality_encoders.IMAGE"
 _OUR_STUDENT = "data2vec2_vision."

@@ -1,50 +1,14 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Names of the weights of fairseq's data2vec 2.0 for speech <-> ours."""
 
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import torch
 
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from .problems import Problems
-
-_PLACEHOLDERS = {r"\{layer\}": r"(?P<layer>0|[1-9][0-9]{0,5})", r"\{kind\}": "(?P<kind>weight|bias)"}
-
-
-class NameRule(NamedTuple):
-    """A name there and here, with the placeholders `{layer}` (a number) and `{kind}` (`weight` or `bias`).
-
-    The original's number is `first + step * number`.
-    """
-
-    original: str
-    ours: str
-    first: int = 0
-    step: int = 1
-
-    def to_ours(self, name: str) -> str | None:
-        found = _match(self.original, name)
-        if found is None or "layer" not in found:
-            return None if found is None else self.ours.format(**found)
-        number, remainder = divmod(int(found["layer"]) - self.first, self.step)
-        return None if number < 0 or remainder else self.ours.format(**found | {"layer": str(number)})
-
-    def to_original(self, name: str) -> str | None:
-        found = _match(self.ours, name)
-        if found is None or "layer" not in found:
-            return None if found is None else self.original.format(**found)
-        return self.original.format(**found | {"layer": str(self.first + self.step * int(found["layer"]))})
-
-
-def _match(template: str, name: str) -> dict[str, str] | None:
-    pattern = re.escape(template)
-    for placeholder, meaning in _PLACEHOLDERS.items():
-        pattern = pattern.replace(placeholder, meaning)
-    match = re.fullmatch(pattern, name)
-    return match.groupdict() if match else None
-
+from .weight_names import NameRule, first_name, original_name, store_weight
 
 _AUDIO = "modality_encoders.AUDIO"
 _CONV = f"{_AUDIO}.local_encoder.conv_layers.{{layer}}"
@@ -116,10 +80,6 @@ def ctc_weight_name(name: str) -> str | None:
     return None if ours is None else _OUR_STUDENT + ours
 
 
-def first_name(names: Iterable[str | None]) -> str | None:
-    return next((name for name in names if name is not None), None)
-
-
 class WeightNames(NamedTuple):
     """Our names of a modality's weights.
 
@@ -167,21 +127,6 @@ def rename_ctc(model: Mapping[str, torch.Tensor], problems: Problems) -> dict[st
     for name, tensor in model.items():
         store_weight(weights, name, ctc_weight_name(name), tensor, problems)
     return weights
-
-
-def store_weight(
-    weights: dict[str, torch.Tensor], name: str, ours: str | None, tensor: torch.Tensor, problems: Problems
-) -> None:
-    """Keeps the file's own memory where it can: only half precision and views are copied."""
-    if ours is None or ours in weights:
-        problems.unknown_weights.append(name)
-        return
-    if ours.endswith("attention_bias.scale") and tensor.dim() in (4, 5):
-        # (layers, 1, heads, 1, 1), and without the first dimension in the oldest checkpoints
-        tensor = tensor.reshape(-1 if tensor.dim() == 5 else 1, tensor.shape[-3])
-    is_view = tensor.untyped_storage().nbytes() != tensor.numel() * tensor.element_size() or not tensor.is_contiguous()
-    weights[ours] = tensor.detach().clone() if is_view else tensor.detach()
-    weights[ours] = weights[ours].float()
 
 
 # to the original
@@ -237,13 +182,6 @@ def _encoder_rules(config: Data2Vec2AudioConfig) -> list[NameRule]:
 
 def _decoder_rules(config: Data2Vec2AudioConfig) -> list[NameRule]:
     return _DECODER_RULES + (_ONE_PROJECTION_RULES if config.decoder_num_projections == 1 else _PROJECTION_RULES)
-
-
-def original_name(ours: str, rules: list[NameRule]) -> str:
-    name = first_name(rule.to_original(ours) for rule in rules)
-    if name is None:
-        raise ValueError(f"The weight {ours!r} has no counterpart in the original.")
-    return name
 
 
 def _original_shape(ours: str, tensor: torch.Tensor) -> torch.Tensor:

@@ -4,28 +4,29 @@
 import copy
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from safetensors import SafetensorError
-from transformers import PreTrainedModel, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
+from transformers import (
+    AutoConfig,
+    Data2VecAudioConfig,
+    Data2VecAudioForCTC,
+    PreTrainedModel,
+    Wav2Vec2CTCTokenizer,
+    Wav2Vec2FeatureExtractor,
+)
 from transformers.utils import logging
 
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 from ..models.modeling_data2vec2_audio import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
 from ..models.modeling_data2vec2_vision import Data2Vec2VisionForImageClassification, Data2Vec2VisionForPreTraining
-from .data2vec2_options import (
-    ctc_fields,
-    ctc_options,
-    different_behaviour,
-    pretraining_fields,
-    pretraining_options,
-    section,
-    unsupported_fields,
-)
+from ..models.modeling_data2vec_audio_pretraining import Data2VecAudioForPreTraining
+from . import data2vec2_options, data2vec_audio_options
 from .data2vec2_vision_options import (
     different_image_behaviour,
     image_classifier_fields,
@@ -36,18 +37,22 @@ from .data2vec2_vision_options import (
 )
 from .data2vec2_vision_weights import original_image_classifier_weights, original_image_pretraining_weights
 from .data2vec2_weights import original_ctc_weights, original_pretraining_weights
+from .data2vec_audio_weights import original_audio_ctc_weights, original_audio_pretraining_weights
 from .fairseq_dictionary import FairseqDictionary, dictionary_of, write_dictionary
+from .options import section
 from .problems import Problems, one_line
 from .record import RECORD_NAME, FairseqRecord, read_record
 
 logger = logging.get_logger(__name__)
 
+Model = TypeVar("Model", bound=PreTrainedModel)
+
 _COMMON = {"_name": None, "seed": 1, "fp16": False}
 
 
 def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Path:
-    """Writes a checkpoint that fairseq loads, out of a pre-training or CTC folder of data2vec 2.0 for speech, or a
-    pre-training or classifier's folder of data2vec 2.0 for images.
+    """Writes a checkpoint that fairseq loads, out of a pre-training or CTC folder of data2vec or data2vec 2.0 for
+    speech, or a pre-training or classifier's folder of data2vec 2.0 for images.
 
     Weights have the original's names, shapes and values. A folder that was converted from a checkpoint gives back its
     weights bit for bit (in the data types they had there, as long as these hold the values) and its `cfg`; what has
@@ -60,7 +65,7 @@ def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Pa
           (`last_optimizer_state: None`); the card of a converted folder names them.
         - The ALiBi scale of the oldest checkpoints, with four dimensions, comes back with five.
         - For a model that was trained here, `cfg` has the sections `common`, `model`, `task` and `criterion` only. Of
-          `model`, options that our configuration does not have are at the original's defaults; other modalities are
+          `model`, options that our configuration does not have are at the original's defaults; `image` and `text` are
           left out of its `modalities`; and `conv_pos_width` is the kernel size times the depth.
 
     Args:
@@ -83,26 +88,29 @@ def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Pa
     dictionary = None
     match architecture:
         case "Data2Vec2AudioForPreTraining":
-            task = _task(folder)
             _check_origin(record, "data2vec_multi")
-            config, weights = _load(Data2Vec2AudioForPreTraining, folder)
-            state = _pretraining_state(config, weights, record, task)
+            state = _data2vec2_pretraining_state(folder, record, _task(folder))
         case "Data2Vec2AudioForCTC":
-            task = _task(folder)
             _check_origin(record, "wav2vec_ctc")
-            config, weights = _load(Data2Vec2AudioForCTC, folder)
-            state, dictionary = _ctc_state(config, weights, record, task), _dictionary(folder, config, record)
+            state, dictionary = _data2vec2_ctc_state(folder, record, _task(folder)), _dictionary(folder, record)
+        case "Data2VecAudioForPreTraining":
+            _check_origin(record, "data2vec_audio")
+            state = _data2vec_pretraining_state(folder, record, _task(folder))
+        case "Data2VecAudioForCTC":
+            _check_origin(record, "wav2vec_ctc")
+            state, dictionary = _data2vec_ctc_state(folder, record, _task(folder)), _dictionary(folder, record)
         case "Data2Vec2VisionForPreTraining":
             _check_origin(record, "data2vec_multi")
-            state = _image_pretraining_state(*_load(Data2Vec2VisionForPreTraining, folder), record)
+            state = _image_pretraining_state(folder, record)
         case "Data2Vec2VisionForImageClassification":
             _check_origin(record, "mae_image_classification")
-            state = _image_classifier_state(*_load(Data2Vec2VisionForImageClassification, folder), record)
+            state = _image_classifier_state(folder, record)
         case _:
             raise ValueError(
-                f"{os.fspath(folder)!r} holds {architecture}. What the original has is data2vec 2.0 for speech and "
-                "images: folders of Data2Vec2AudioForPreTraining, Data2Vec2AudioForCTC, "
-                "Data2Vec2VisionForPreTraining and Data2Vec2VisionForImageClassification."
+                f"{os.fspath(folder)!r} holds {architecture}. What the original has is data2vec and data2vec 2.0 for "
+                "speech, and data2vec 2.0 for images: folders of Data2VecAudioForPreTraining, Data2VecAudioForCTC, "
+                "Data2Vec2AudioForPreTraining, Data2Vec2AudioForCTC, Data2Vec2VisionForPreTraining and "
+                "Data2Vec2VisionForImageClassification."
             )
     _write(state, dictionary, path)
     return path
@@ -125,8 +133,8 @@ def _check_origin(record: FairseqRecord | None, name: str) -> None:
         )
 
 
-def _load(model_class: type[PreTrainedModel], folder: Path) -> tuple[Any, dict[str, torch.Tensor]]:
-    """The folder's configuration and weights; an incomplete folder is an error instead of getting random weights."""
+def _load(model_class: type[Model], folder: Path) -> Model:
+    """The folder's model; an incomplete folder is an error instead of getting random weights."""
     try:
         loaded: Any = model_class.from_pretrained(folder, output_loading_info=True, local_files_only=True)
     except (OSError, RuntimeError, SafetensorError) as error:
@@ -138,16 +146,18 @@ def _load(model_class: type[PreTrainedModel], folder: Path) -> tuple[Any, dict[s
             f"{os.fspath(folder)!r} does not hold the model of its config.json. Weights that are missing: "
             f"{missing or 'none'}; not known: {unexpected or 'none'}."
         )
-    is_speech = isinstance(model.config, Data2Vec2AudioConfig)
-    unsupported = unsupported_fields(model.config) if is_speech else unsupported_image_fields(model.config)
+    return model
+
+
+def _check_fields(
+    unsupported: Sequence[str], differences: Sequence[str], effect: str = "results on padded batches"
+) -> None:
     if unsupported:
         raise ValueError(
             f"The original has no option for what this model's configuration says: {'; '.join(unsupported)}."
         )
-    for difference in different_behaviour(model.config) if is_speech else different_image_behaviour(model.config):
-        effect = "results on padded batches" if is_speech else "further training"
+    for difference in differences:
         logger.warning(f"The weights are the same, but {effect} will differ: {difference}.")
-    return model.config, model.state_dict()
 
 
 def _task(folder: Path) -> dict[str, Any]:
@@ -162,94 +172,90 @@ def _task(folder: Path) -> dict[str, Any]:
     }
 
 
-# the kinds
+# data2vec 2.0
 
 
-def _pretraining_state(
-    config: Data2Vec2AudioConfig,
-    weights: Mapping[str, torch.Tensor],
-    record: FairseqRecord | None,
-    task: dict[str, Any],
-) -> dict[str, Any]:
-    num_updates = int(weights["teacher.num_updates"])
-    student, teacher = _recorded_dtypes(*original_pretraining_weights(weights, config), record)
-    model: dict[str, Any] = dict(student)
-    if record is None or record.has_teacher or num_updates != record.num_updates:
-        model["_ema"] = teacher
-    cfg = _pretraining_configuration(config, task)
+def _data2vec2_pretraining_state(folder: Path, record: FairseqRecord | None, task: dict[str, Any]) -> dict[str, Any]:
+    model = _load(Data2Vec2AudioForPreTraining, folder)
+    config = model.config
+    _check_fields(data2vec2_options.unsupported_fields(config), data2vec2_options.different_behaviour(config))
+    weights = original_pretraining_weights(model.state_dict(), config)
+    before = None
     if record is not None:
-        problems = Problems()
-        fields = pretraining_fields(section(record.config, "model"), problems)
-        problems.raise_if_any(RECORD_NAME)
-        before = _pretraining_configuration(Data2Vec2AudioConfig(**fields or {}), _recorded_task(record))
-        cfg = _changed(record.config, before, cfg)
-    return _state(cfg, model, num_updates, record, "ModelCriterion")
+        fields = _recorded(data2vec2_options.pretraining_fields, section(record.config, "model"))
+        before = data2vec2_options.pretraining_options(Data2Vec2AudioConfig(**fields))
+    num_updates = int(model.teacher.num_updates)
+    return _pretraining_state(
+        weights, num_updates, data2vec2_options.pretraining_options(config), before, record, task
+    )
 
 
-def _pretraining_configuration(config: Data2Vec2AudioConfig, task: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "_name": None,
-        "common": _COMMON,
-        "model": pretraining_options(config),
-        "task": {"_name": "audio_pretraining", "labels": None, **task},
-        "criterion": {"_name": "model"},
-    }
-
-
-def _ctc_state(
-    config: Data2Vec2AudioConfig,
-    weights: Mapping[str, torch.Tensor],
-    record: FairseqRecord | None,
-    task: dict[str, Any],
-) -> dict[str, Any]:
-    model, _ = _recorded_dtypes(original_ctc_weights(weights, config), {}, record)
-    cfg = _ctc_configuration(config, task)
+def _data2vec2_ctc_state(folder: Path, record: FairseqRecord | None, task: dict[str, Any]) -> dict[str, Any]:
+    model = _load(Data2Vec2AudioForCTC, folder)
+    config = model.config
+    _check_fields(data2vec2_options.unsupported_fields(config), data2vec2_options.different_behaviour(config))
+    weights = original_ctc_weights(model.state_dict(), config)
+    now = _ctc_configuration(data2vec2_options.ctc_options(config, task), config.ctc_zero_infinity, task)
+    before = None
     if record is not None:
-        problems = Problems()
-        fields = ctc_fields(record.config, problems)
-        problems.raise_if_any(RECORD_NAME)
-        before = _ctc_configuration(Data2Vec2AudioConfig(**fields or {}), _recorded_task(record))
-        cfg = _changed(record.config, before, cfg)
-    return _state(cfg, model, 0 if record is None else record.num_updates, record, "CtcCriterion")
+        recorded = Data2Vec2AudioConfig(**_recorded(data2vec2_options.ctc_fields, record.config))
+        recorded_task = _recorded_task(record)
+        options = data2vec2_options.ctc_options(recorded, recorded_task)
+        before = _ctc_configuration(options, recorded.ctc_zero_infinity, recorded_task)
+    return _ctc_state(weights, now, before, record)
 
 
-def _ctc_configuration(config: Data2Vec2AudioConfig, task: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "_name": None,
-        "common": _COMMON,
-        "model": ctc_options(config, task),
-        "task": {"_name": "audio_finetuning", "labels": "ltr", **task},
-        "criterion": {"_name": "ctc", "zero_infinity": config.ctc_zero_infinity},
-    }
+# data2vec
 
 
-def _dictionary(folder: Path, config: Data2Vec2AudioConfig, record: FairseqRecord | None) -> FairseqDictionary:
-    """Of the folder's tokenizer; with the counts of the original if the symbols are still the same."""
-    try:
-        tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(folder, local_files_only=True)
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"There is no tokenizer in {os.fspath(folder)!r}: {one_line(error)}") from None
-    dictionary = dictionary_of(tokenizer, config.vocab_size)
-    recorded = None if record is None else record.dictionary
-    return recorded if recorded is not None and recorded.symbols == dictionary.symbols else dictionary
+def _data2vec_pretraining_state(folder: Path, record: FairseqRecord | None, task: dict[str, Any]) -> dict[str, Any]:
+    model = _load(Data2VecAudioForPreTraining, folder)
+    config = model.config
+    unsupported = data2vec_audio_options.unsupported_audio_fields(config)
+    _check_fields(unsupported, data2vec_audio_options.different_audio_behaviour(config))
+    weights = original_audio_pretraining_weights(model.state_dict(), config.teacher_scope)
+    before = None
+    if record is not None:
+        fields = _recorded(data2vec_audio_options.pretraining_fields, section(record.config, "model"))
+        before = data2vec_audio_options.pretraining_options(Data2VecAudioPreTrainingConfig(**fields))
+    num_updates = int(model.teacher.num_updates)
+    return _pretraining_state(
+        weights, num_updates, data2vec_audio_options.pretraining_options(config), before, record, task
+    )
 
 
-def _image_pretraining_state(
-    config: Data2Vec2VisionConfig, weights: Mapping[str, torch.Tensor], record: FairseqRecord | None
-) -> dict[str, Any]:
-    num_updates = int(weights["teacher.num_updates"])
-    student, teacher = _recorded_dtypes(*original_image_pretraining_weights(weights, config), record)
-    model: dict[str, Any] = dict(student)
+def _data2vec_ctc_state(folder: Path, record: FairseqRecord | None, task: dict[str, Any]) -> dict[str, Any]:
+    model = _load(Data2VecAudioForCTC, folder)
+    config = model.config
+    _check_fields(data2vec_audio_options.unsupported_audio_fields(config), [])
+    weights = original_audio_ctc_weights(model.state_dict())
+    now = _ctc_configuration(data2vec_audio_options.ctc_options(config, task), config.ctc_zero_infinity, task)
+    before = None
+    if record is not None:
+        recorded = Data2VecAudioConfig(**_recorded(data2vec_audio_options.ctc_fields, record.config))
+        recorded_task = _recorded_task(record)
+        options = data2vec_audio_options.ctc_options(recorded, recorded_task)
+        before = _ctc_configuration(options, recorded.ctc_zero_infinity, recorded_task)
+    return _ctc_state(weights, now, before, record)
+
+
+# data2vec 2.0 for images
+
+
+def _image_pretraining_state(folder: Path, record: FairseqRecord | None) -> dict[str, Any]:
+    model = _load(Data2Vec2VisionForPreTraining, folder)
+    config = model.config
+    _check_fields(unsupported_image_fields(config), different_image_behaviour(config), "further training")
+    num_updates = int(model.teacher.num_updates)
+    student, teacher = _recorded_dtypes(*original_image_pretraining_weights(model.state_dict(), config), record)
+    weights: dict[str, Any] = dict(student)
     if record is None or record.has_teacher or num_updates != record.num_updates:
-        model["_ema"] = teacher
+        weights["_ema"] = teacher
     cfg = _image_pretraining_configuration(config)
     if record is not None:
-        problems = Problems()
-        fields = image_pretraining_fields(section(record.config, "model"), problems)
-        problems.raise_if_any(RECORD_NAME)
-        before = _image_pretraining_configuration(Data2Vec2VisionConfig(**fields or {}))
-        cfg = _changed(record.config, before, cfg)
-    return _state(cfg, model, num_updates, record, "ModelCriterion")
+        fields = _recorded(image_pretraining_fields, section(record.config, "model"))
+        cfg = _changed(record.config, _image_pretraining_configuration(Data2Vec2VisionConfig(**fields)), cfg)
+    return _state(cfg, weights, num_updates, record, "ModelCriterion")
 
 
 def _image_pretraining_configuration(config: Data2Vec2VisionConfig) -> dict[str, Any]:
@@ -262,18 +268,16 @@ def _image_pretraining_configuration(config: Data2Vec2VisionConfig) -> dict[str,
     }
 
 
-def _image_classifier_state(
-    config: Data2Vec2VisionConfig, weights: Mapping[str, torch.Tensor], record: FairseqRecord | None
-) -> dict[str, Any]:
-    model, _ = _recorded_dtypes(original_image_classifier_weights(weights), {}, record)
+def _image_classifier_state(folder: Path, record: FairseqRecord | None) -> dict[str, Any]:
+    model = _load(Data2Vec2VisionForImageClassification, folder)
+    config = model.config
+    _check_fields(unsupported_image_fields(config), different_image_behaviour(config), "further training")
+    weights, _ = _recorded_dtypes(original_image_classifier_weights(model.state_dict()), {}, record)
     cfg = _image_classifier_configuration(config)
     if record is not None:
-        problems = Problems()
-        fields = image_classifier_fields(record.config, problems)
-        problems.raise_if_any(RECORD_NAME)
-        before = _image_classifier_configuration(Data2Vec2VisionConfig(**fields or {}))
-        cfg = _changed(record.config, before, cfg)
-    return _state(cfg, model, 0 if record is None else record.num_updates, record, "ModelCriterion")
+        fields = _recorded(image_classifier_fields, record.config)
+        cfg = _changed(record.config, _image_classifier_configuration(Data2Vec2VisionConfig(**fields)), cfg)
+    return _state(cfg, weights, 0 if record is None else record.num_updates, record, "ModelCriterion")
 
 
 def _image_classifier_configuration(config: Data2Vec2VisionConfig) -> dict[str, Any]:
@@ -284,6 +288,92 @@ def _image_classifier_configuration(config: Data2Vec2VisionConfig) -> dict[str, 
         "task": {"_name": "mae_image_classification", "data": ""},
         "criterion": {"_name": "model"},
     }
+
+
+# the two kinds of speech checkpoints
+
+
+def _pretraining_state(
+    weights: tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]],
+    num_updates: int,
+    options: dict[str, Any],
+    recorded_options: dict[str, Any] | None,
+    record: FairseqRecord | None,
+    task: dict[str, Any],
+) -> dict[str, Any]:
+    """The file of a pre-trained model.
+
+    Args:
+        weights: Student and teacher.
+        num_updates: Of the teacher.
+        options: `cfg.model`, of the folder's configuration.
+        recorded_options: The same of the configuration that the folder had when it was converted.
+        record: What the folder remembers.
+        task: `cfg.task`.
+    """
+    student, teacher = _recorded_dtypes(*weights, record)
+    model: dict[str, Any] = dict(student)
+    if record is None or record.has_teacher or num_updates != record.num_updates:
+        model["_ema"] = teacher
+    cfg = _pretraining_configuration(options, task)
+    if record is not None and recorded_options is not None:
+        cfg = _changed(record.config, _pretraining_configuration(recorded_options, _recorded_task(record)), cfg)
+    return _state(cfg, model, num_updates, record, "ModelCriterion")
+
+
+def _pretraining_configuration(options: dict[str, Any], task: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "_name": None,
+        "common": _COMMON,
+        "model": options,
+        "task": {"_name": "audio_pretraining", "labels": None, **task},
+        "criterion": {"_name": "model"},
+    }
+
+
+def _ctc_state(
+    weights: dict[str, torch.Tensor],
+    cfg: dict[str, Any],
+    recorded_cfg: dict[str, Any] | None,
+    record: FairseqRecord | None,
+) -> dict[str, Any]:
+    """The file of a fine-tuned model, of `cfg` now and as it was made of the record alone."""
+    model, _ = _recorded_dtypes(weights, {}, record)
+    if record is not None and recorded_cfg is not None:
+        cfg = _changed(record.config, recorded_cfg, cfg)
+    return _state(cfg, model, 0 if record is None else record.num_updates, record, "CtcCriterion")
+
+
+def _ctc_configuration(options: dict[str, Any], zero_infinity: bool, task: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "_name": None,
+        "common": _COMMON,
+        "model": options,
+        "task": {"_name": "audio_finetuning", "labels": "ltr", **task},
+        "criterion": {"_name": "ctc", "zero_infinity": zero_infinity},
+    }
+
+
+def _recorded(
+    read_fields: Callable[[Mapping[str, Any], Problems], dict[str, Any] | None], options: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Fields of the configuration that a folder had when it was converted."""
+    problems = Problems()
+    fields = read_fields(options, problems)
+    problems.raise_if_any(RECORD_NAME)
+    return fields or {}
+
+
+def _dictionary(folder: Path, record: FairseqRecord | None) -> FairseqDictionary:
+    """Of the folder's tokenizer; with the counts of the original if the symbols are still the same."""
+    try:
+        tokenizer = Wav2Vec2CTCTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, TypeError) as error:
+        raise ValueError(f"There is no tokenizer in {os.fspath(folder)!r}: {one_line(error)}") from None
+    vocab_size = AutoConfig.from_pretrained(folder, local_files_only=True).vocab_size
+    dictionary = dictionary_of(tokenizer, vocab_size)
+    recorded = None if record is None else record.dictionary
+    return recorded if recorded is not None and recorded.symbols == dictionary.symbols else dictionary
 
 
 # what a folder remembers of its original

@@ -6,7 +6,7 @@ fields of the objective along without using them.
 """
 
 import copy
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
@@ -23,22 +23,6 @@ AUDIO_AUTO_MAP = {"AutoModelForPreTraining": "modeling_data2vec_audio_pretrainin
 ConfigType = TypeVar("ConfigType", bound=PreTrainedConfig)
 
 
-def as_pretraining_config(config: PreTrainedConfig, config_class: type[ConfigType]) -> ConfigType:
-    """transformers' own configuration as one of pre-training.
-
-    Fields that it has, also further ones from a pre-training folder, keep their values; the others get the defaults of
-    `config_class`.
-    """
-    if isinstance(config, config_class):
-        return config
-    pretraining_config = config_class()
-    for name, value in copy.deepcopy(config.__dict__).items():
-        if name != "auto_map":
-            setattr(pretraining_config, name, value)
-    pretraining_config.validate()  # type: ignore[attr-defined]  # which `@strict` adds
-    return pretraining_config
-
-
 class ObjectiveFields(Protocol):
     """Fields of the objective that all modalities have."""
 
@@ -49,6 +33,25 @@ class ObjectiveFields(Protocol):
     target_layer_norms: list[str] | tuple[str, ...]
     target_norms: list[str] | tuple[str, ...]
     teacher_scope: str
+
+
+def as_pretraining_config(config: PreTrainedConfig, config_class: type[ConfigType]) -> ConfigType:
+    """transformers' own configuration as one of pre-training.
+
+    Fields that it has, also further ones from a pre-training folder, keep their values; the others get the defaults of
+    `config_class`, except that a network of fewer layers than the default average has targets of all of them.
+    """
+    if isinstance(config, config_class):
+        return config
+    fields = {name: value for name, value in copy.deepcopy(config.__dict__).items() if name != "auto_map"}
+    pretraining_config: Any = config_class()
+    for name, value in fields.items():
+        setattr(pretraining_config, name, value)
+    if "average_top_k_layers" not in fields:
+        num_layers = min(pretraining_config.average_top_k_layers, pretraining_config.num_hidden_layers)
+        pretraining_config.average_top_k_layers = num_layers
+    pretraining_config.validate()
+    return pretraining_config
 
 
 def validate_objective(config: ObjectiveFields, teacher_scopes: tuple[str, ...]) -> None:

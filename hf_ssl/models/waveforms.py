@@ -11,6 +11,11 @@ class WaveformGeometry(Protocol):
     """What a configuration of a speech model says of its waveform encoder."""
 
     @property
+    def conv_dim(self) -> Sequence[int]:
+        """Channels of its convolutions."""
+        ...
+
+    @property
     def conv_kernel(self) -> Sequence[int]:
         """Kernel sizes of its convolutions."""
         ...

@@ -24,9 +24,17 @@ class GoldenCase:
         """Family and modality (or the fine-tuned model's name), by which tests are chosen."""
         if "family" not in self.meta:
             return "functions", ""
-        if any("modality_encoders.AUDIO" in name for name in self.meta.get("state_dict_keys", ())):
-            return self.meta["family"], f"{self.meta['model_name']} of data2vec2"
+        if self.meta["family"] == "finetuned" and "wav2vec_ctc" in self.meta.get("model_name", "wav2vec_ctc"):
+            return self.meta["family"], f"wav2vec_ctc of {self._encoder_family}"
         return self.meta["family"], self.meta.get("modality") or self.meta.get("model_name") or ""
+
+    @property
+    def _encoder_family(self) -> str:
+        """What a fine-tuned recogniser was made of, by the weights that only that has."""
+        names = self.meta["state_dict_keys"]
+        if any("modality_encoders.AUDIO" in name for name in names):
+            return "data2vec2"
+        return "data2vec-aqc" if any("w2v_model.quantizer." in name for name in names) else "data2vec1"
 
     def load(self) -> dict[str, torch.Tensor]:
         tensors: dict[str, torch.Tensor] = {}

@@ -3,6 +3,7 @@
 
 import torch
 from torch import nn
+from transformers.utils import ModelOutput
 
 
 class Recorder:
@@ -13,8 +14,8 @@ class Recorder:
         self.outputs: dict[str, torch.Tensor] = {}
 
     def watch(self, name: str, module: nn.Module) -> None:
-        def hook(_: nn.Module, inputs: tuple, output: torch.Tensor | tuple) -> None:
+        def hook(_: nn.Module, inputs: tuple, output: torch.Tensor | tuple | ModelOutput) -> None:
             self.inputs[name] = inputs[0].detach().clone()
-            self.outputs[name] = (output[0] if isinstance(output, tuple) else output).detach().clone()
+            self.outputs[name] = (output if isinstance(output, torch.Tensor) else output[0]).detach().clone()
 
         module.register_forward_hook(hook)
