@@ -18,6 +18,7 @@ from transformers import (
     AutoModelForPreTraining,
     Data2VecAudioConfig,
     ViTImageProcessorPil,
+    Data2VecVisionConfig,
     Wav2Vec2FeatureExtractor,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_PRETRAINING_MAPPING
@@ -26,6 +27,11 @@ from .models.configuration_best_rq import BestRqConfig
 from .models.configuration_data2vec2 import Data2Vec2AudioConfig
 from .models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from .models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
+from .models.configuration_data2vec_pretraining import (
+    Data2VecAudioPreTrainingConfig,
+    Data2VecTextPreTrainingConfig,
+    Data2VecVisionPreTrainingConfig,
+)
 from .models.feature_extraction_best_rq import BestRqFeatureExtractor
 from .models.modeling_best_rq import (
     BestRqForAudioFrameClassification,
@@ -52,6 +58,8 @@ from .models.modeling_data2vec2_vision import (
     Data2Vec2VisionPreTrainedModel,
 )
 from .models.modeling_data2vec_audio_pretraining import Data2VecAudioForPreTraining
+from .models.modeling_data2vec_text_pretraining import Data2VecTextForPreTraining
+from .models.modeling_data2vec_vision_pretraining import Data2VecVisionForPreTraining
 
 __version__ = "0.1.0.dev0"
 
@@ -80,6 +88,10 @@ __all__ = [
     "Data2Vec2VisionPreTrainedModel",
     "Data2VecAudioForPreTraining",
     "Data2VecAudioPreTrainingConfig",
+    "Data2VecTextForPreTraining",
+    "Data2VecTextPreTrainingConfig",
+    "Data2VecVisionForPreTraining",
+    "Data2VecVisionPreTrainingConfig",
 ]
 
 # The Auto class that each class is saved for: its folder then carries its code (`trust_remote_code`).
@@ -130,8 +142,13 @@ AutoModelForAudioFrameClassification.register(BestRqConfig, BestRqForAudioFrameC
 AutoModelForAudioXVector.register(BestRqConfig, BestRqForXVector)
 AutoFeatureExtractor.register(BestRqConfig, BestRqFeatureExtractor)
 
-# The encoders of data2vec are transformers' own, and so is every Auto class but this one. Its mapping is written to
-# directly where transformers' configuration stands for our class, whose own configuration is derived from it.
+# The encoders of data2vec are transformers' own, and so is every Auto class but this one; for text that one too. The
+# mapping is written to directly for our configurations, because a class can be registered for one configuration only.
 Data2VecAudioForPreTraining.register_for_auto_class("AutoModelForPreTraining")
-AutoModelForPreTraining.register(Data2VecAudioPreTrainingConfig, Data2VecAudioForPreTraining)
-MODEL_FOR_PRETRAINING_MAPPING.register(Data2VecAudioConfig, Data2VecAudioForPreTraining, exist_ok=True)  # type: ignore[arg-type]
+Data2VecTextForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+Data2VecVisionForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+AutoModelForPreTraining.register(Data2VecAudioConfig, Data2VecAudioForPreTraining, exist_ok=True)
+AutoModelForPreTraining.register(Data2VecVisionConfig, Data2VecVisionForPreTraining, exist_ok=True)
+MODEL_FOR_PRETRAINING_MAPPING.register(Data2VecAudioPreTrainingConfig, Data2VecAudioForPreTraining)  # type: ignore[arg-type]
+MODEL_FOR_PRETRAINING_MAPPING.register(Data2VecTextPreTrainingConfig, Data2VecTextForPreTraining)  # type: ignore[arg-type]
+MODEL_FOR_PRETRAINING_MAPPING.register(Data2VecVisionPreTrainingConfig, Data2VecVisionForPreTraining)  # type: ignore[arg-type]

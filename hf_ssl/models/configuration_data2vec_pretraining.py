@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeVar
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 from transformers.models.data2vec.configuration_data2vec_audio import Data2VecAudioConfig
+from transformers.models.data2vec.configuration_data2vec_text import Data2VecTextConfig
+from transformers.models.data2vec.configuration_data2vec_vision import Data2VecVisionConfig
 
 from .waveforms import count_frames, count_samples
 
@@ -19,6 +21,8 @@ TARGET_NORMS = ("batch", "instance", "layer")
 # Which class opens a folder for pre-training where this package is not installed (`trust_remote_code=True`). Nothing
 # but that: every other Auto class takes transformers' own class, with or without this package.
 AUDIO_AUTO_MAP = {"AutoModelForPreTraining": "modeling_data2vec_audio_pretraining.Data2VecAudioForPreTraining"}
+TEXT_AUTO_MAP = {"AutoModelForPreTraining": "modeling_data2vec_text_pretraining.Data2VecTextForPreTraining"}
+VISION_AUTO_MAP = {"AutoModelForPreTraining": "modeling_data2vec_vision_pretraining.Data2VecVisionForPreTraining"}
 
 ConfigType = TypeVar("ConfigType", bound=PreTrainedConfig)
 
@@ -27,8 +31,6 @@ class ObjectiveFields(Protocol):
     """Fields of the objective that all modalities have."""
 
     num_hidden_layers: int
-    mask_prob: float | int
-    mask_length: int
     average_top_k_layers: int
     target_layer_norms: list[str] | tuple[str, ...]
     target_norms: list[str] | tuple[str, ...]
@@ -64,15 +66,22 @@ def validate_objective(config: ObjectiveFields, teacher_scopes: tuple[str, ...])
             f"`average_top_k_layers` must be between 1 and `num_hidden_layers` = {config.num_hidden_layers}, but is "
             f"{config.average_top_k_layers}."
         )
-    if not 0 < config.mask_prob <= 1:
-        raise ValueError(f"`mask_prob` must be above 0 and at most 1, but is {config.mask_prob}.")
-    if config.mask_length < 1:
-        raise ValueError(f"`mask_length` must be at least 1, but is {config.mask_length}.")
     if config.teacher_scope not in teacher_scopes:
         raise ValueError(f"`teacher_scope` must be one of {teacher_scopes}, but is {config.teacher_scope!r}.")
     for norm in (*config.target_layer_norms, *config.target_norms):
         if norm not in TARGET_NORMS:
             raise ValueError(f"Target normalisations must be among {TARGET_NORMS}, but {norm!r} was given.")
+
+
+def validate_spans(mask_prob: float, mask_length: int) -> None:
+    """
+    Raises:
+        ValueError: There are no such spans of masked positions.
+    """
+    if not 0 < mask_prob <= 1:
+        raise ValueError(f"`mask_prob` must be above 0 and at most 1, but is {mask_prob}.")
+    if mask_length < 1:
+        raise ValueError(f"`mask_length` must be at least 1, but is {mask_length}.")
 
 
 @strict
@@ -128,12 +137,16 @@ class Data2VecAudioPreTrainingConfig(Data2VecAudioConfig):
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
+        # What follows from other fields may be among the arguments, of a configuration before those were changed.
+        self.num_feat_extract_layers = len(self.conv_dim)
+        self.output_hidden_size = self.hidden_size
         self.auto_map = dict(AUDIO_AUTO_MAP)
 
     def validate_architecture(self):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
         super().validate_architecture()
         validate_objective(self, ("layers", "transformer", "model"))
+        validate_spans(self.mask_prob, self.mask_length)
         if self.add_adapter:
             raise ValueError("`add_adapter` must be false: the adapter is for fine-tuning, and would not be trained.")
 
@@ -147,4 +160,132 @@ class Data2VecAudioPreTrainingConfig(Data2VecAudioConfig):
         return count_frames(num_samples, self.conv_kernel, self.conv_stride)
 
 
-__all__ = ["Data2VecAudioPreTrainingConfig"]
+@strict
+class Data2VecTextPreTrainingConfig(Data2VecTextConfig):
+    r"""
+    Configuration of data2vec's pre-training on text ([data2vec: A General Framework for Self-supervised Learning in
+    Speech, Vision and Language](https://huggingface.co/papers/2202.03555)). The defaults are the published base model
+    (`config/text/pretraining/base.yaml` of the original code).
+
+    Args:
+        regression_num_layers (`int`, *optional*, defaults to 2):
+            Linear layers of the head; all but the last are followed by GELU, and the first doubles the width.
+        average_top_k_layers (`int`, *optional*, defaults to 10): Layers of the teacher in the targets.
+        target_layer_norms, target_norms (`tuple[str]`, *optional*, default to `("layer",)` and `()`):
+            Normalisations of each layer and of their average, in order: `"batch"`, `"instance"`, `"layer"`.
+        norm_targets_over_padding (`bool`, *optional*, defaults to `False`):
+            Let padding into the statistics of `"instance"` and `"batch"`, as the original does.
+        loss_beta (`float`, *optional*, defaults to 4.0): Of the smooth L1 loss; 0 for L2.
+        loss_scale (`float`, *optional*, defaults to 1.0): Factor on the loss; `1 / sqrt(hidden_size)` if `None`.
+        ema_decay, ema_end_decay (`float`), ema_anneal_end_step (`int`):
+            Schedule of the teacher, see [`~hf_ssl.models.teacher.ema_decay`].
+        teacher_scope (`str`, *optional*, defaults to `"layers"`):
+            What the teacher averages: `"layers"` (the transformer; its embeddings are copied from the student after
+            every step: `ema_transformer_layers_only` of the original) or `"model"` (with the embeddings).
+        kwargs: All fields of `Data2VecTextConfig`.
+    """
+
+    regression_num_layers: int = 2
+    average_top_k_layers: int = 10
+    target_layer_norms: list[str] | tuple[str, ...] = ("layer",)
+    target_norms: list[str] | tuple[str, ...] = ()
+    norm_targets_over_padding: bool = False
+    loss_beta: float | int = 4.0
+    loss_scale: float | int | None = 1.0
+    ema_decay: float | int = 0.999
+    ema_end_decay: float | int = 0.9999
+    ema_anneal_end_step: int = 300_000
+    teacher_scope: str = "layers"
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        self.auto_map = dict(TEXT_AUTO_MAP)
+
+    def validate_architecture(self):
+        """Part of the validation by `@strict`: what the fields must be in relation to each other."""
+        super().validate_architecture()
+        validate_objective(self, ("layers", "model"))
+        if self.regression_num_layers < 1:
+            raise ValueError(f"`regression_num_layers` must be at least 1, but is {self.regression_num_layers}.")
+        if self.is_decoder:
+            raise ValueError("`is_decoder` must be false: the student sees the whole text but for the mask.")
+
+
+@strict
+class Data2VecVisionPreTrainingConfig(Data2VecVisionConfig):
+    r"""
+    Configuration of data2vec's pre-training on images ([data2vec: A General Framework for Self-supervised Learning in
+    Speech, Vision and Language](https://huggingface.co/papers/2202.03555)). The defaults are the command that the
+    original code gives for its base model (`beit/README.md` of data2vec_vision), with the encoder of the published
+    checkpoints; they differ from `Data2VecVisionConfig` in these fields of the encoder: `use_mask_token`,
+    `use_relative_position_bias`, `layer_scale_init_value`, `drop_path_rate`, `attention_probs_dropout_prob`.
+
+    Args:
+        num_mask_patches (`int`, *optional*, defaults to 120), min_mask_patches_per_block (`int`, *optional*, defaults
+        to 16), max_mask_patches_per_block (`int`, *optional*, defaults to 196):
+            Masked patches per image, and smallest and largest block of them: see
+            [`~hf_ssl.models.masking.draw_rectangle_mask`].
+        average_top_k_layers (`int`, *optional*, defaults to 6): Layers of the teacher in the targets.
+        target_layer_norms, target_norms (`tuple[str]`, *optional*, default to `("layer",)` and `("layer",)`):
+            Normalisations of each layer and of their average, in order: `"batch"`, `"instance"`, `"layer"`.
+        loss_beta (`float`, *optional*, defaults to 2.0): Of the smooth L1 loss; 0 for L2.
+        loss_scale (`float`, *optional*): Factor on the loss; `1 / hidden_size`, a mean over dimensions, if `None`.
+        ema_decay, ema_end_decay (`float`, *optional*, default to 0.9998), ema_anneal_end_step (`int`):
+            Schedule of the teacher, see [`~hf_ssl.models.teacher.ema_decay`]; constant in the original's command.
+        teacher_scope (`str`, *optional*, defaults to `"model"`):
+            What the teacher averages: `"model"`, or `"transformer"` (without the embeddings of patches and CLS).
+        kwargs: All fields of `Data2VecVisionConfig`.
+    """
+
+    use_mask_token: bool = True
+    use_relative_position_bias: bool = True
+    layer_scale_init_value: float = 1e-4
+    drop_path_rate: float | int = 0.25
+    attention_probs_dropout_prob: float | int = 0.05
+    num_mask_patches: int = 120
+    min_mask_patches_per_block: int = 16
+    max_mask_patches_per_block: int = 196
+    average_top_k_layers: int = 6
+    target_layer_norms: list[str] | tuple[str, ...] = ("layer",)
+    target_norms: list[str] | tuple[str, ...] = ("layer",)
+    norm_targets_over_padding: bool = False
+    loss_beta: float | int = 2.0
+    loss_scale: float | int | None = None
+    ema_decay: float | int = 0.9998
+    ema_end_decay: float | int = 0.9998
+    ema_anneal_end_step: int = 0
+    teacher_scope: str = "model"
+
+    def __post_init__(self, **kwargs):
+        super().__post_init__(**kwargs)
+        self.auto_map = dict(VISION_AUTO_MAP)
+
+    def validate_architecture(self):
+        """Part of the validation by `@strict`: what the fields must be in relation to each other."""
+        super().validate_architecture()
+        validate_objective(self, ("transformer", "model"))
+        if not 1 <= self.min_mask_patches_per_block <= self.max_mask_patches_per_block:
+            raise ValueError(
+                "Expected 1 <= `min_mask_patches_per_block` <= `max_mask_patches_per_block`, but they are "
+                f"{self.min_mask_patches_per_block} and {self.max_mask_patches_per_block}."
+            )
+        if not 1 <= self.num_mask_patches < self.num_patches:
+            raise ValueError(
+                f"`num_mask_patches` must be between 1 and the number of patches less 1, {self.num_patches - 1}, but "
+                f"is {self.num_mask_patches}."
+            )
+
+    @property
+    def grid_size(self) -> tuple[int, int]:
+        """Rows and columns of patches."""
+        image, patch = self.image_size, self.patch_size
+        height, width = (image, image) if isinstance(image, int) else image
+        patch_height, patch_width = (patch, patch) if isinstance(patch, int) else patch
+        return height // patch_height, width // patch_width
+
+    @property
+    def num_patches(self) -> int:
+        return self.grid_size[0] * self.grid_size[1]
+
+
+__all__ = ["Data2VecAudioPreTrainingConfig", "Data2VecTextPreTrainingConfig", "Data2VecVisionPreTrainingConfig"]

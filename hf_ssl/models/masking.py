@@ -113,6 +113,42 @@ def draw_block_masks(
     return blocks.bool() ^ inverse
 
 
+def draw_rectangle_mask(
+    grid_size: tuple[int, int],
+    num_masked: int,
+    *,
+    min_patches: int,
+    max_patches: int,
+    min_aspect: float = 0.3,
+    generator: np.random.Generator | None = None,
+) -> torch.Tensor:
+    """Draws one mask of rectangular blocks of patches (blockwise masking of BEiT, section 2.3 and algorithm 1).
+
+    Blocks are added, each between `min_patches` and `max_patches` large, with a ratio of height to width between
+    `min_aspect` and `1 / min_aspect`, until `num_masked` patches are masked or ten tries have found no block that fits
+    into what is missing: a mask may have fewer.
+
+    Args:
+        grid_size: Rows and columns of patches.
+        num_masked: Patches to mask.
+        min_patches, max_patches: Bounds on the size of a block.
+        min_aspect: Bound on its shape.
+        generator: Source of randomness; seeded from torch's global one if absent.
+
+    Returns:
+        `torch.BoolTensor` of shape `grid_size`.
+    """
+    if not 0 < num_masked < grid_size[0] * grid_size[1]:
+        raise ValueError(f"A mask of {num_masked} patches does not fit into a grid of {grid_size}.")
+    if generator is None:
+        generator = np.random.default_rng(int(torch.randint(2**62, ())))
+    mask = np.zeros(grid_size, dtype=bool)
+    while (missing := num_masked - int(mask.sum())) > 0:
+        if not _add_rectangle(mask, min_patches, min(missing, max_patches), min_aspect, generator):
+            break
+    return torch.from_numpy(mask)
+
+
 def draw_random_masks(
     length: int, num_masks: int, *, mask_prob: float, generator: torch.Generator | None = None
 ) -> torch.Tensor:
@@ -407,6 +443,26 @@ def _expand_blocks(centres: torch.Tensor, grid_size: int, mask_length: int) -> t
     columns = (centres.remainder(grid_size).unsqueeze(-1) + offsets).clamp_(0, grid_size - 1)
     patches = rows.unsqueeze(-1) * grid_size + columns.unsqueeze(-2)
     return torch.zeros(len(centres), grid_size**2).scatter_(1, patches.flatten(1), 1.0)
+
+
+def _add_rectangle(
+    mask: np.ndarray, min_patches: int, max_patches: int, min_aspect: float, generator: np.random.Generator
+) -> bool:
+    """Masks one more block in place that has 1 to `max_patches` patches not masked yet; `False` if ten tries fail."""
+    height, width = mask.shape
+    for _ in range(10):
+        # below `min_patches` where less than that is missing
+        area = min_patches + (max_patches - min_patches) * generator.random()
+        aspect = math.exp(generator.uniform(math.log(min_aspect), -math.log(min_aspect)))
+        rows, columns = round(math.sqrt(area * aspect)), round(math.sqrt(area / aspect))
+        if not (rows < height and columns < width):
+            continue
+        top, left = generator.integers(height - rows + 1), generator.integers(width - columns + 1)
+        block = mask[top : top + rows, left : left + columns]
+        if 0 < int((~block).sum()) <= max_patches:
+            block[:] = True
+            return True
+    return False
 
 
 def _set_count(

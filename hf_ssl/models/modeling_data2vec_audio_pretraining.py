@@ -56,7 +56,8 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
             transformers' own configuration gets the default fields of the objective.
     """
 
-    config_class = Data2VecAudioPreTrainingConfig
+    # transformers' own, under which the Auto classes know this one; `__init__` makes the other of it
+    config_class = Data2VecAudioConfig
     config: Data2VecAudioPreTrainingConfig
 
     def __init__(self, config: Data2VecAudioConfig):
