@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Pre-trains a speech model with data2vec 2.0 or BEST-RQ on recordings without transcripts.
+"""Pre-trains a speech model with data2vec 2.0, data2vec or BEST-RQ on recordings without transcripts.
 
     python pretrain_speech.py --model_size small --data RECORDINGS --output_dir MODEL
     python pretrain_speech.py --model_type best-rq --model_size small --data RECORDINGS --output_dir MODEL
@@ -21,6 +21,7 @@ from transformers import (
     AutoConfig,
     AutoFeatureExtractor,
     AutoModelForPreTraining,
+    Data2VecAudioConfig,
     PreTrainedConfig,
     PreTrainedModel,
     SequenceFeatureExtractor,
@@ -28,8 +29,13 @@ from transformers import (
     set_seed,
 )
 
-from hf_ssl import BestRqConfig, BestRqFeatureExtractor, Data2Vec2AudioConfig
-from hf_ssl.data.collators_pretraining import DataCollatorForBestRq, DataCollatorForData2Vec2Audio
+from hf_ssl import BestRqConfig, BestRqFeatureExtractor, Data2Vec2AudioConfig, Data2VecAudioPreTrainingConfig
+from hf_ssl.data.collators_pretraining import (
+    DataCollatorForBestRq,
+    DataCollatorForData2Vec2Audio,
+    DataCollatorForData2VecAudio,
+)
+from hf_ssl.models.configuration_data2vec_pretraining import as_pretraining_config
 from hf_ssl.training import (
     BestRqTrainer,
     CodebookGuardCallback,
@@ -43,7 +49,7 @@ from hf_ssl.training.arguments import (
     SpeechPreTrainingDataArguments,
     parse_arguments,
 )
-from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec_audio_config
 from hf_ssl.training.running import (
     Reading,
     checkpoint_to_resume,
@@ -95,7 +101,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
 
 
 def make_model(model_args: ModelArguments) -> PreTrainedModel:
-    """A new model, or a saved one (of data2vec 2.0, with its teacher)."""
+    """A new model, or a saved one (of the data2vec family, with its teacher)."""
     config = make_config(model_args)
     if model_args.model_name_or_path is None:
         return AutoModelForPreTraining.from_config(config)
@@ -118,6 +124,8 @@ def make_config(model_args: ModelArguments) -> PreTrainedConfig:
             f"{model_args.model_name_or_path or model_args.config} is a model of type {config.model_type!r}, but "
             f"--model_type is {model_args.model_type!r}."
         )
+    if isinstance(config, Data2VecAudioConfig):  # transformers' own, which a saved model's is read as
+        config = as_pretraining_config(config, Data2VecAudioPreTrainingConfig)
     return override_config(config, model_args.overrides)
 
 
@@ -125,6 +133,8 @@ def config_of_size(model_type: str, size: str) -> PreTrainedConfig:
     match model_type:
         case "data2vec2-audio":
             return data2vec2_audio_config(size)
+        case "data2vec-audio":
+            return data2vec_audio_config(size)
         case "best-rq":
             return best_rq_config(size)
     raise ValueError(f"No sizes of models of type {model_type!r}.")
@@ -133,7 +143,10 @@ def config_of_size(model_type: str, size: str) -> PreTrainedConfig:
 def config_of_file(model_type: str, path: str) -> PreTrainedConfig:
     """A configuration's JSON file, which need not name the type."""
     fields = json.loads(Path(path).read_text(encoding="utf-8"))
-    return AutoConfig.for_model(fields.pop("model_type", model_type), **fields)
+    model_type = fields.pop("model_type", model_type)
+    if model_type == "data2vec-audio":
+        return Data2VecAudioPreTrainingConfig(**fields)
+    return AutoConfig.for_model(model_type, **fields)
 
 
 def make_feature_extractor(model_args: ModelArguments) -> SequenceFeatureExtractor:
@@ -142,7 +155,7 @@ def make_feature_extractor(model_args: ModelArguments) -> SequenceFeatureExtract
     if folder is not None:
         return AutoFeatureExtractor.from_pretrained(folder)
     match model_args.model_type:
-        case "data2vec2-audio":
+        case "data2vec2-audio" | "data2vec-audio":
             return Wav2Vec2FeatureExtractor(sampling_rate=16_000, do_normalize=True, return_attention_mask=True)
         case "best-rq":
             return BestRqFeatureExtractor()
@@ -163,6 +176,14 @@ def make_trainer(
             return SelfDistillationTrainer(
                 model=model,
                 data_collator=DataCollatorForData2Vec2Audio(feature_extractor, model.config),
+                processing_class=feature_extractor,
+                callbacks=[CollapseGuardCallback()],
+                **arguments,
+            )
+        case Data2VecAudioPreTrainingConfig():
+            return SelfDistillationTrainer(
+                model=model,
+                data_collator=DataCollatorForData2VecAudio(feature_extractor, model.config),
                 processing_class=feature_extractor,
                 callbacks=[CollapseGuardCallback()],
                 **arguments,

@@ -10,14 +10,16 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
+from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from ..models.masking import draw_span_masks, draw_stack_masks
+from ..models.modeling_data2vec_audio_pretraining import draw_masks
 
 IGNORED_LABEL = -100
 
 
-class DataCollatorForData2Vec2Audio:
-    """Makes a batch for [`Data2Vec2AudioForPreTraining`] out of waveforms.
+class WaveformCollator:
+    """Pads and normalises waveforms for a model that reads them as they are.
 
     Masks are drawn here and not in the model, because the `Trainer` counts `labels` over the whole global batch to
     normalise the loss exactly, and because a mask then depends on its item's seed alone: not on the batch it falls
@@ -28,7 +30,13 @@ class DataCollatorForData2Vec2Audio:
         config: The model's configuration, for masks and the number of frames.
     """
 
-    def __init__(self, feature_extractor: Wav2Vec2FeatureExtractor, config: Data2Vec2AudioConfig):
+    config: Data2Vec2AudioConfig | Data2VecAudioPreTrainingConfig
+
+    def __init__(
+        self,
+        feature_extractor: Wav2Vec2FeatureExtractor,
+        config: Data2Vec2AudioConfig | Data2VecAudioPreTrainingConfig,
+    ):
         if not feature_extractor.return_attention_mask:
             raise ValueError(
                 "The feature extractor must have `return_attention_mask=True`: without the mask, padding would be "
@@ -36,6 +44,10 @@ class DataCollatorForData2Vec2Audio:
             )
         self.feature_extractor = feature_extractor
         self.config = config
+
+    def draw_masks(self, frame_counts: Sequence[int], sequence_length: int, seeds: Sequence[int]) -> torch.Tensor:
+        """Masks of a batch, `(batch_size, ..., sequence_length)`, bool, within the `frame_counts` of its items."""
+        raise NotImplementedError
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """
@@ -45,18 +57,16 @@ class DataCollatorForData2Vec2Audio:
 
         Returns:
             `input_values` and `attention_mask`, `(batch_size, num_samples)`; `mask_time_indices` (bool) and `labels`
-            (0 at masked frames, -100 elsewhere), `(batch_size, num_masks, sequence_length)`.
+            (0 at masked frames, -100 elsewhere), `(batch_size, sequence_length)`, or `(batch_size, num_masks,
+            sequence_length)` for a model that masks each utterance several times.
         """
         waveforms = [np.asarray(feature["input_values"], dtype=np.float32) for feature in features]
         frame_counts = [self._num_frames(waveform) for waveform in waveforms]
         batch = self.feature_extractor(
             waveforms, sampling_rate=self.feature_extractor.sampling_rate, padding=True, return_tensors="pt"
         )
-        masks = torch.zeros(
-            len(features), self.config.num_masks, self.config.num_frames(batch["input_values"].shape[1])
-        ).bool()
-        for row, (feature, num_frames) in enumerate(zip(features, frame_counts, strict=True)):
-            masks[row, :, :num_frames] = self._draw(num_frames, int(feature["seed"]))
+        sequence_length = self.config.num_frames(batch["input_values"].shape[1])
+        masks = self.draw_masks(frame_counts, sequence_length, [int(feature["seed"]) for feature in features])
         return {
             "input_values": batch["input_values"],
             "attention_mask": batch["attention_mask"],
@@ -73,24 +83,46 @@ class DataCollatorForData2Vec2Audio:
             )
         return num_frames
 
-    def _draw(self, num_frames: int, seed: int) -> torch.Tensor:
-        return draw_span_masks(
-            num_frames,
-            self.config.num_masks,
-            mask_prob=self.config.mask_prob,
-            mask_length=self.config.mask_length,
-            mask_prob_adjust=self.config.mask_prob_adjust,
-            mask_dropout=self.config.mask_dropout,
-            inverse=self.config.inverse_mask,
-            generator=torch.Generator().manual_seed(seed),
-        )
+
+class DataCollatorForData2Vec2Audio(WaveformCollator):
+    """Makes a batch for [`Data2Vec2AudioForPreTraining`] out of waveforms, with several masks for each."""
+
+    config: Data2Vec2AudioConfig
+
+    def draw_masks(self, frame_counts: Sequence[int], sequence_length: int, seeds: Sequence[int]) -> torch.Tensor:
+        masks = torch.zeros(len(seeds), self.config.num_masks, sequence_length, dtype=torch.bool)
+        for row, (num_frames, seed) in enumerate(zip(frame_counts, seeds, strict=True)):
+            masks[row, :, :num_frames] = draw_span_masks(
+                num_frames,
+                self.config.num_masks,
+                mask_prob=self.config.mask_prob,
+                mask_length=self.config.mask_length,
+                mask_prob_adjust=self.config.mask_prob_adjust,
+                mask_dropout=self.config.mask_dropout,
+                inverse=self.config.inverse_mask,
+                generator=torch.Generator().manual_seed(seed),
+            )
+        return masks
+
+
+class DataCollatorForData2VecAudio(WaveformCollator):
+    """Makes a batch for [`Data2VecAudioForPreTraining`] out of waveforms, with one mask for each.
+
+    With `config.require_same_masks` masks depend on their batch all the same.
+    """
+
+    config: Data2VecAudioPreTrainingConfig
+
+    def draw_masks(self, frame_counts: Sequence[int], sequence_length: int, seeds: Sequence[int]) -> torch.Tensor:
+        generators = [np.random.default_rng(seed) for seed in seeds]
+        return draw_masks(self.config, frame_counts, sequence_length, generators)
 
 
 class DataCollatorForBestRq:
     """Makes a batch for [`BestRqForPreTraining`] out of waveforms: log-mel features, computed here and so in the
     workers, and masks.
 
-    Masks are drawn here for the reasons that [`DataCollatorForData2Vec2Audio`] gives. With
+    Masks are drawn here for the reasons that [`WaveformCollator`] gives. With
     `config.one_mask_per_batch` all items have the mask of the first one's seed, as long as the shortest.
 
     Args:

@@ -3,6 +3,7 @@
 
 import difflib
 import json
+import math
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -20,14 +21,14 @@ ALTERNATIVES = (("model_size", "config", "model_name_or_path"),)
 class ModelArguments:
     """Which model to pre-train: exactly one of `model_size`, `config` and `model_name_or_path`."""
 
-    model_type: Literal["data2vec2-audio", "best-rq"] = field(
-        default="data2vec2-audio", metadata={"help": "Kind of model: data2vec2-audio or best-rq."}
+    model_type: Literal["data2vec2-audio", "data2vec-audio", "best-rq"] = field(
+        default="data2vec2-audio", metadata={"help": "Kind of model: data2vec2-audio, data2vec-audio or best-rq."}
     )
     model_size: Literal["tiny", "small", "base", "large"] | None = field(
         default=None,
         metadata={
-            "help": "A new model: tiny (tests), small (laptop), base or large (both as published; best-rq has no "
-            "large, but a recipe)."
+            "help": "A new model: tiny (tests), small (laptop), base or large (both as published; data2vec-audio "
+            "has no large, best-rq neither, but a recipe)."
         },
     )
     config: str | None = field(default=None, metadata={"help": "A new model: JSON file with its configuration."})
@@ -161,6 +162,16 @@ class AudioTrainingArguments(TrainingArguments):
     adam_beta2: float = field(default=0.98, metadata={"help": "Beta2 of AdamW."})
     logging_steps: float = field(default=50, metadata={"help": "Log every so many updates."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
+    tri_stage_phases: list[float] | None = field(
+        default=None,
+        metadata={
+            "help": "Shares of the updates in which the learning rate rises, stays, and falls, such as 0.1 0.4 0.5; "
+            "takes the place of --lr_scheduler_type."
+        },
+    )
+    tri_stage_final_scale: float = field(
+        default=0.05, metadata={"help": "Where the tri-stage schedule ends, as a share of the learning rate."}
+    )
 
     def __post_init__(self) -> None:
         if self.output_dir is None:
@@ -168,6 +179,11 @@ class AudioTrainingArguments(TrainingArguments):
         if self.remove_unused_columns:
             raise ValueError("remove_unused_columns must stay False: the collators need what the model does not take.")
         super().__post_init__()
+        phases = self.tri_stage_phases
+        if phases is not None and (len(phases) != 3 or min(phases) < 0 or not math.isclose(sum(phases), 1)):
+            raise ValueError(f"--tri_stage_phases must be three shares that add up to 1, got {phases}.")
+        if not 0 < self.tri_stage_final_scale <= 1:
+            raise ValueError(f"--tri_stage_final_scale must be in (0, 1], got {self.tri_stage_final_scale}.")
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the access token: the trainer pickles its arguments into `training_args.bin`, and pushes that."""

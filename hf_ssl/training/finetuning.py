@@ -2,11 +2,9 @@
 """Fine-tuning: arguments, vocabulary, the freeze and learning-rate schedules of the original, and evaluation."""
 
 import json
-import math
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -14,7 +12,6 @@ import datasets
 import numpy as np
 import torch
 from torch import nn
-from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from transformers import (
     AutoConfig,
     EvalPrediction,
@@ -28,6 +25,7 @@ from transformers import (
     Wav2Vec2CTCTokenizer,
     Wav2Vec2Processor,
 )
+from transformers.models.data2vec.modeling_data2vec_audio import Data2VecAudioPreTrainedModel
 
 from ..data.collators import DataCollatorForCTC
 from ..data.skipped import SkippedFiles
@@ -97,26 +95,11 @@ class FineTuningArguments(AudioTrainingArguments):
         default=1.0,
         metadata={"help": "Factor on the learning rate of the head, which starts from nothing, unlike the encoder."},
     )
-    tri_stage_phases: list[float] | None = field(
-        default=None,
-        metadata={
-            "help": "Shares of the updates in which the learning rate rises, stays, and falls, such as 0.1 0.4 0.5; "
-            "takes the place of --lr_scheduler_type."
-        },
-    )
-    tri_stage_final_scale: float = field(
-        default=0.05, metadata={"help": "Where the tri-stage schedule ends, as a share of the learning rate."}
-    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        phases = self.tri_stage_phases
-        if phases is not None and (len(phases) != 3 or min(phases) < 0 or not math.isclose(sum(phases), 1)):
-            raise ValueError(f"--tri_stage_phases must be three shares that add up to 1, got {phases}.")
         if self.head_learning_rate_scale <= 0:
             raise ValueError(f"--head_learning_rate_scale must be positive, got {self.head_learning_rate_scale}.")
-        if not 0 < self.tri_stage_final_scale <= 1:
-            raise ValueError(f"--tri_stage_final_scale must be in (0, 1], got {self.tri_stage_final_scale}.")
 
 
 @dataclass
@@ -128,32 +111,6 @@ class CTCTrainingArguments(FineTuningArguments):
         default_factory=lambda: [0.1, 0.4, 0.5],
         metadata={"help": "Shares of the updates in which the learning rate rises, stays, and falls."},
     )
-
-
-def tri_stage_schedule(
-    step: int,
-    *,
-    warmup_steps: int,
-    hold_steps: int,
-    decay_steps: int,
-    initial_scale: float = 0.01,
-    final_scale: float = 0.05,
-) -> float:
-    """Factor on the learning rate: linear rise, constant, exponential fall (SpecAugment, section 4.2).
-
-    Args:
-        step: Number of optimizer steps taken so far.
-        warmup_steps, hold_steps, decay_steps: Lengths of the three stages; `final_scale` from their end on.
-        initial_scale, final_scale: Factors at the beginning and at the end.
-    """
-    if step < warmup_steps:
-        return initial_scale + (1 - initial_scale) * step / warmup_steps
-    step -= warmup_steps + hold_steps
-    if step < 0:
-        return 1.0
-    if step < decay_steps:
-        return final_scale ** (step / decay_steps)
-    return final_scale
 
 
 class FreezeEncoderCallback(TrainerCallback):
@@ -184,12 +141,15 @@ class FreezeEncoderCallback(TrainerCallback):
 
 
 class FineTuningTrainer(AudioTrainer):
-    """`AudioTrainer` with the freeze and tri-stage schedules of [`FineTuningArguments`]."""
+    """`AudioTrainer` with the freeze schedule and the head's learning rate of [`FineTuningArguments`]."""
 
     args: FineTuningArguments
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        if isinstance(self.model, Data2VecAudioPreTrainedModel):
+            # transformers' own heads take `num_items_in_batch` and ignore it: accumulated losses would be summed
+            self.model_accepts_loss_kwargs = False
         if self.args.freeze_encoder_steps > 0:
             self.add_callback(FreezeEncoderCallback(self.args.freeze_encoder_steps))
 
@@ -212,23 +172,6 @@ class FineTuningTrainer(AudioTrainer):
             if head:
                 optimizer.add_param_group({**group, "params": head, "lr": group["lr"] * scale})
         return optimizer
-
-    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
-        if self.args.tri_stage_phases is None or self.lr_scheduler is not None:
-            return super().create_scheduler(num_training_steps, optimizer)
-        warmup_steps, hold_steps, decay_steps = (int(num_training_steps * p) for p in self.args.tri_stage_phases)
-        factor = partial(
-            tri_stage_schedule,
-            warmup_steps=warmup_steps,
-            hold_steps=hold_steps,
-            decay_steps=decay_steps,
-            final_scale=self.args.tri_stage_final_scale,
-        )
-        optimizer = self.optimizer if optimizer is None else optimizer
-        assert optimizer is not None
-        self.lr_scheduler = LambdaLR(optimizer, factor)
-        self._created_lr_scheduler = True
-        return self.lr_scheduler
 
 
 class CTCTrainer(FineTuningTrainer):

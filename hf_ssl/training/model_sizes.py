@@ -6,6 +6,7 @@ from typing import Any
 from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 
 # For tests: some thousand parameters, and a waveform encoder of two layers. It learns nothing of use.
 DATA2VEC2_AUDIO_TINY: dict[str, Any] = {
@@ -269,3 +270,74 @@ def best_rq_config(size: str, **overrides: Any) -> BestRqConfig:
         case _:
             raise ValueError(f"Expected the size tiny, small or base, got {size!r}.")
     return BestRqConfig(**(fields | overrides))
+
+
+# For tests: some thousand parameters, and a waveform encoder of two layers. It learns nothing of use.
+DATA2VEC_AUDIO_TINY: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "conv_dim": [16, 16],
+    "conv_kernel": [20, 16],
+    "conv_stride": [16, 16],
+    "num_conv_pos_embeddings": 2,
+    "conv_pos_kernel_size": 3,
+    "num_conv_pos_embedding_groups": 4,
+    "mask_length": 5,
+    "average_top_k_layers": 2,
+    "ema_anneal_end_step": 100,
+    "classifier_proj_size": 16,
+    "tdnn_dim": [16, 16],
+    "tdnn_kernel": [3, 1],
+    "tdnn_dilation": [1, 1],
+    "xvector_output_dim": 16,
+}
+
+# For a laptop: the encoder of data2vec 2.0's small model, and its fast teacher with a waveform encoder of its own, for
+# the reasons given there.
+DATA2VEC_AUDIO_SMALL: dict[str, Any] = {
+    "hidden_size": 192,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 6,
+    "intermediate_size": 768,
+    "conv_dim": [128, 192, 256],
+    "conv_kernel": [20, 16, 8],
+    "conv_stride": [10, 8, 4],
+    "num_conv_pos_embeddings": 3,
+    "conv_pos_kernel_size": 9,
+    "num_conv_pos_embedding_groups": 8,
+    "average_top_k_layers": 4,
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "layerdrop": 0.0,
+    "teacher_scope": "model",
+    "ema_decay": 0.99,
+    "ema_end_decay": 0.999,
+    "ema_anneal_end_step": 1000,
+}
+
+# The published base model is what `Data2VecAudioPreTrainingConfig` gives by itself.
+DATA2VEC_AUDIO_BASE: dict[str, Any] = {}
+
+
+def data2vec_audio_config(size: str, **overrides: Any) -> Data2VecAudioPreTrainingConfig:
+    """The configuration of a data2vec speech model of a named size.
+
+    Args:
+        size (`str`): `"tiny"` (tests), `"small"` (laptop) or `"base"` (as published).
+        **overrides: Fields to set otherwise.
+
+    Raises:
+        ValueError: There is no such size.
+    """
+    match size:
+        case "tiny":
+            fields = DATA2VEC_AUDIO_TINY
+        case "small":
+            fields = DATA2VEC_AUDIO_SMALL
+        case "base":
+            fields = DATA2VEC_AUDIO_BASE
+        case _:
+            raise ValueError(f"Expected the size tiny, small or base, got {size!r}.")
+    return Data2VecAudioPreTrainingConfig(**(fields | overrides))

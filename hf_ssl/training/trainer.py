@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from huggingface_hub import create_branch
 from torch import nn
+from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader, IterableDataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
@@ -24,6 +25,7 @@ from ..data.images import ImageDataset
 from ..hub import explain_hub_error, own_card, training_card
 from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
+from ..models.modeling_data2vec_pretraining import Data2VecForPreTrainingOutput
 from ..models.teacher import ema_decay
 from .arguments import AudioTrainingArguments
 from .callbacks import NonFiniteGradientCallback, TeacherUpdateCallback, TerminationCallback
@@ -37,13 +39,14 @@ from .monitoring import (
     masked_accuracy,
     target_entropy,
 )
+from .schedules import tri_stage_schedule
 
 logger = logging.getLogger(__name__)
 
 
 class AudioTrainer(Trainer):
     """`Trainer` for [`AudioDataset`] (batches of similar length) and [`ImageDataset`]: data are a function of seed and
-    epoch."""
+    epoch. With the tri-stage schedule of [`AudioTrainingArguments`]."""
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
@@ -144,6 +147,24 @@ class AudioTrainer(Trainer):
         shapes = {name: parameter.dim() for name, parameter in model.named_parameters()}
         names = super().get_decay_parameter_names(model)
         return [name for name in names if shapes[name] > 1 and "attention_bias" not in name]
+
+    def create_scheduler(self, num_training_steps: int, optimizer: torch.optim.Optimizer | None = None) -> LRScheduler:
+        args = self.args
+        if not isinstance(args, AudioTrainingArguments) or args.tri_stage_phases is None or self.lr_scheduler:
+            return super().create_scheduler(num_training_steps, optimizer)
+        warmup_steps, hold_steps, decay_steps = (int(num_training_steps * p) for p in args.tri_stage_phases)
+        factor = partial(
+            tri_stage_schedule,
+            warmup_steps=warmup_steps,
+            hold_steps=hold_steps,
+            decay_steps=decay_steps,
+            final_scale=args.tri_stage_final_scale,
+        )
+        optimizer = self.optimizer if optimizer is None else optimizer
+        assert optimizer is not None
+        self.lr_scheduler = LambdaLR(optimizer, factor)
+        self._created_lr_scheduler = True
+        return self.lr_scheduler
 
     def init_hf_repo(self, token: str | None = None, private: bool | None = None) -> None:
         """Also makes the branch of `--hub_revision`, which would otherwise be found missing after training."""
@@ -299,15 +320,19 @@ class SelfDistillationTrainer(PreTrainingTrainer):
         super().__init__(*args, **kwargs)
         self.add_callback(TeacherUpdateCallback())
 
-    def step_metrics(self, outputs: Data2Vec2ForPreTrainingOutput) -> dict[str, torch.Tensor]:
+    def step_metrics(
+        self, outputs: Data2Vec2ForPreTrainingOutput | Data2VecForPreTrainingOutput
+    ) -> dict[str, torch.Tensor]:
         """Standard deviations as published, variance between utterances, and how much was masked and encoded."""
         assert outputs.prediction_mask is not None
         assert outputs.mask_time_indices is not None
         assert outputs.predictions is not None
         assert outputs.targets is not None
-        num_masks = outputs.prediction_mask.shape[1]
-        targets = outputs.targets.unsqueeze(1).expand(-1, num_masks, -1, -1)[outputs.prediction_mask]
-        masked = outputs.mask_time_indices.float()
+        # with or without a dimension of masked copies
+        prediction_mask = outputs.prediction_mask.view(len(outputs.targets), -1, outputs.targets.shape[1])
+        num_masks = prediction_mask.shape[1]
+        targets = outputs.targets.unsqueeze(1).expand(-1, num_masks, -1, -1)[prediction_mask]
+        masked = outputs.mask_time_indices.view_as(prediction_mask).float()
         real = torch.ones_like(masked) if outputs.frame_mask is None else outputs.frame_mask.unsqueeze(1).float()
         masked_share = masked.sum() / (real.sum() * (num_masks if outputs.frame_mask is not None else 1))
         return {

@@ -27,11 +27,11 @@ from hf_ssl.training.finetuning import (
     number_labels,
     read_vocabulary,
     transcript_table,
-    tri_stage_schedule,
     without_noise,
 )
 from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
 from hf_ssl.training.running import override_config
+from hf_ssl.training.schedules import tri_stage_schedule
 
 
 def test_tri_stage_schedule():

@@ -10,14 +10,14 @@ import torch
 from training_helpers import QUICK, SCRIPTS, load_script
 from transformers import AutoModelForPreTraining, get_scheduler
 
-from hf_ssl import Data2Vec2AudioForCTC
+from hf_ssl import Data2Vec2AudioForCTC, Data2VecAudioPreTrainingConfig
 from hf_ssl.training.arguments import ModelArguments, parse_arguments, read_recipe
-from hf_ssl.training.model_sizes import BEST_RQ_TINY, DATA2VEC2_AUDIO_TINY, data2vec2_audio_config
+from hf_ssl.training.model_sizes import BEST_RQ_TINY, DATA2VEC2_AUDIO_TINY, DATA2VEC_AUDIO_TINY, data2vec2_audio_config
 from hf_ssl.training.running import override_config
 
 IMAGES = ("data2vec2_vision", "image_")  # in test_image_recipes.py
 RECIPES = sorted(path for path in (SCRIPTS / "recipes").glob("*.yaml") if not path.stem.startswith(IMAGES))
-PRETRAINING = [path for path in RECIPES if path.name.startswith(("data2vec2_audio", "best_rq"))]
+PRETRAINING = [path for path in RECIPES if path.name.startswith(("data2vec2_audio", "data2vec_audio", "best_rq"))]
 PUBLISHED_CTC = [path for path in RECIPES if path.stem in ("ctc_10min", "ctc_1h", "ctc_10h", "ctc_100h", "ctc_960h")]
 # Other recipes that start from a pre-trained model, and the script and flags of each.
 STARTING_FROM_A_MODEL = {
@@ -39,13 +39,19 @@ NUM_PARAMETERS = {
     "data2vec2_audio_one_gpu": 93_783_308,
     "data2vec2_audio_laptop": 3_709_894,
     "data2vec2_audio_cpu_hour": 1_263_748,
+    "data2vec_audio_base": 93_754_880,
+    "data2vec_audio_laptop": 3_671_808,
     "best_rq_open_source_base": 94_029_024,
     "best_rq_paper_xl": 613_920_288,
     "best_rq_one_gpu": 94_029_024,
     "best_rq_laptop": 5_634_384,
     "best_rq_cpu_hour": 1_776_976,
 }
-SHRUNK = {"data2vec2-audio": DATA2VEC2_AUDIO_TINY | {"num_prenet_layers": 1}, "best-rq": BEST_RQ_TINY}
+SHRUNK = {
+    "data2vec2-audio": DATA2VEC2_AUDIO_TINY | {"num_prenet_layers": 1},
+    "data2vec-audio": DATA2VEC_AUDIO_TINY,
+    "best-rq": BEST_RQ_TINY,
+}
 # Clips per update that the comment of each recipe promises.
 GLOBAL_BATCH = {
     "data2vec2_audio_base_librispeech": 40,
@@ -53,6 +59,8 @@ GLOBAL_BATCH = {
     "data2vec2_audio_one_gpu": 24,
     "data2vec2_audio_laptop": 8,
     "data2vec2_audio_cpu_hour": 4,
+    "data2vec_audio_base": 320,
+    "data2vec_audio_laptop": 8,
     "best_rq_open_source_base": 576,
     "best_rq_paper_xl": 512,
     "best_rq_one_gpu": 96,
@@ -178,6 +186,22 @@ def test_recipes_are_accepted_by_their_scripts_parsers(tmp_path):
     )
     assert (training.learning_rate, training.max_steps, training.warmup_steps) == (7.5e-4, 400_000, 8000)
     assert (data.min_seconds, data.max_seconds) == (2.0, 20.0)
+
+
+def test_data2vec_as_published(tmp_path):
+    """The tri-stage schedule of the original, which decays to a hundredth."""
+    argv = [str(SCRIPTS / "recipes" / "data2vec_audio_base.yaml"), "--data", "D", "--use_cpu"]
+    script = load_script("pretrain_speech")
+    model, _, training = parse_arguments(
+        ModelArguments,
+        script.SpeechPreTrainingDataArguments,
+        script.PreTrainingArguments,
+        argv=[*argv, "--output_dir", str(tmp_path)],
+    )
+    assert (training.learning_rate, training.max_steps) == (5e-4, 400_000)
+    assert (training.tri_stage_phases, training.tri_stage_final_scale) == ([0.03, 0.9, 0.07], 0.01)
+    config = script.make_config(model)
+    assert config.to_dict() == Data2VecAudioPreTrainingConfig().to_dict()
 
 
 def test_best_rq_as_published():
