@@ -13,9 +13,7 @@ from peft import LoraConfig, PeftModel, get_peft_model
 from torch.export import Dim
 
 EXPORTED = ("AutoModel", "AutoModelForCTC", "AutoModelForImageClassification", "AutoModelForSequenceClassification")
-CLASSES_TO_EXPORT = [
-    (family, auto_class) for family in FAMILIES for auto_class in EXPORTED if auto_class in family.classes
-]
+CLASSES_TO_EXPORT = [(family, auto_class) for family, auto_class in EVERY_CLASS if auto_class in EXPORTED]
 CLASS_NAMES_TO_EXPORT = [f"{family.name}-{auto_class}" for family, auto_class in CLASSES_TO_EXPORT]
 
 
