@@ -167,7 +167,7 @@ def test_rectangle_masks():
     assert counts.float().mean() > 110  # nearly always all of them
     neighbours = torch.stack([(mask[:, 1:] == mask[:, :-1]).float().mean() for mask in masks]).mean()
     assert neighbours > 0.75  # blocks, not single patches
-    again = draw_rectangle_mask((14, 14), 120, **sizes, generator=np.random.default_rng(0))
+    again = draw_rectangle_mask((14, 14), 120, min_patches=16, max_patches=196, generator=np.random.default_rng(0))
     assert torch.equal(again, masks[0])
     with pytest.raises(ValueError, match="does not fit"):
         draw_rectangle_mask((2, 2), 4, min_patches=1, max_patches=2)
