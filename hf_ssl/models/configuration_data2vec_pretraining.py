@@ -37,17 +37,22 @@ class ObjectiveFields(Protocol):
     teacher_scope: str
 
 
-def as_pretraining_config(config: PreTrainedConfig, config_class: type[ConfigType]) -> ConfigType:
+def as_pretraining_config(config: PreTrainedConfig, config_class: type[ConfigType], **needed: Any) -> ConfigType:
     """transformers' own configuration as one of pre-training.
 
     Fields that it has, also further ones from a pre-training folder, keep their values; the others get the defaults of
     `config_class`, except that a network of fewer layers than the default average has targets of all of them.
+
+    Args:
+        config: transformers' configuration, or one of pre-training, which is returned as it is.
+        config_class: The class of the result.
+        **needed: Fields that pre-training needs otherwise than fine-tuning.
     """
     if isinstance(config, config_class):
         return config
     fields = {name: value for name, value in copy.deepcopy(config.__dict__).items() if name != "auto_map"}
     pretraining_config: Any = config_class()
-    for name, value in fields.items():
+    for name, value in (fields | needed).items():
         setattr(pretraining_config, name, value)
     if "average_top_k_layers" not in fields:
         num_layers = min(pretraining_config.average_top_k_layers, pretraining_config.num_hidden_layers)
@@ -264,6 +269,8 @@ class Data2VecVisionPreTrainingConfig(Data2VecVisionConfig):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
         super().validate_architecture()
         validate_objective(self, ("transformer", "model"))
+        if not self.use_mask_token:
+            raise ValueError("`use_mask_token` must be true: masked patches are replaced by the mask token.")
         if not 1 <= self.min_mask_patches_per_block <= self.max_mask_patches_per_block:
             raise ValueError(
                 "Expected 1 <= `min_mask_patches_per_block` <= `max_mask_patches_per_block`, but they are "

@@ -39,9 +39,7 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
     config: Data2VecVisionPreTrainingConfig
 
     def __init__(self, config: Data2VecVisionConfig):
-        pretraining_config = as_pretraining_config(config, Data2VecVisionPreTrainingConfig)
-        pretraining_config.use_mask_token = True
-        super().__init__(pretraining_config)
+        super().__init__(as_pretraining_config(config, Data2VecVisionPreTrainingConfig, use_mask_token=True))
         self.data2vec_vision = Data2VecVisionModel(self.config)
         # the encoder's own norm is there for some heads only, and thus not part of it
         self.layernorm = nn.LayerNorm(self.config.hidden_size, eps=self.config.layer_norm_eps)

@@ -85,6 +85,7 @@ def test_defaults_are_the_original_command():
         ({"teacher_scope": "layers"}, "teacher_scope"),
         ({"num_mask_patches": 36}, "between 1 and the number of patches less 1, 35, but is 36"),
         ({"min_mask_patches_per_block": 13}, "they are 13 and 12"),
+        ({"use_mask_token": False}, "use_mask_token"),
     ],
 )
 def test_bad_configuration(overrides: dict, message: str):
