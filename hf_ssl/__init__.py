@@ -17,8 +17,8 @@ from transformers import (
     AutoModelForImageClassification,
     AutoModelForPreTraining,
     Data2VecAudioConfig,
-    ViTImageProcessorPil,
     Data2VecVisionConfig,
+    ViTImageProcessorPil,
     Wav2Vec2FeatureExtractor,
 )
 from transformers.models.auto.modeling_auto import MODEL_FOR_PRETRAINING_MAPPING
@@ -26,7 +26,6 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_PRETRAINING_MAPPING
 from .models.configuration_best_rq import BestRqConfig
 from .models.configuration_data2vec2 import Data2Vec2AudioConfig
 from .models.configuration_data2vec2_vision import Data2Vec2VisionConfig
-from .models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 from .models.configuration_data2vec_pretraining import (
     Data2VecAudioPreTrainingConfig,
     Data2VecTextPreTrainingConfig,
