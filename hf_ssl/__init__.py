@@ -26,6 +26,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_PRETRAINING_MAPPING
 from .models.configuration_best_rq import BestRqConfig
 from .models.configuration_data2vec2 import Data2Vec2AudioConfig
 from .models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from .models.configuration_data2vec_aqc import Data2VecAqcConfig
 from .models.configuration_data2vec_pretraining import (
     Data2VecAudioPreTrainingConfig,
     Data2VecTextPreTrainingConfig,
@@ -55,6 +56,14 @@ from .models.modeling_data2vec2_vision import (
     Data2Vec2VisionForPreTraining,
     Data2Vec2VisionModel,
     Data2Vec2VisionPreTrainedModel,
+from .models.modeling_data2vec_aqc import (
+    Data2VecAqcForAudioFrameClassification,
+    Data2VecAqcForCTC,
+    Data2VecAqcForPreTraining,
+    Data2VecAqcForSequenceClassification,
+    Data2VecAqcForXVector,
+    Data2VecAqcModel,
+    Data2VecAqcPreTrainedModel,
 )
 from .models.modeling_data2vec_audio_pretraining import Data2VecAudioForPreTraining
 from .models.modeling_data2vec_text_pretraining import Data2VecTextForPreTraining
@@ -85,6 +94,14 @@ __all__ = [
     "Data2Vec2VisionForPreTraining",
     "Data2Vec2VisionModel",
     "Data2Vec2VisionPreTrainedModel",
+    "Data2VecAqcConfig",
+    "Data2VecAqcForAudioFrameClassification",
+    "Data2VecAqcForCTC",
+    "Data2VecAqcForPreTraining",
+    "Data2VecAqcForSequenceClassification",
+    "Data2VecAqcForXVector",
+    "Data2VecAqcModel",
+    "Data2VecAqcPreTrainedModel",
     "Data2VecAudioForPreTraining",
     "Data2VecAudioPreTrainingConfig",
     "Data2VecTextForPreTraining",
@@ -151,3 +168,20 @@ AutoModelForPreTraining.register(Data2VecVisionConfig, Data2VecVisionForPreTrain
 MODEL_FOR_PRETRAINING_MAPPING.register(Data2VecAudioPreTrainingConfig, Data2VecAudioForPreTraining)  # type: ignore[arg-type]
 MODEL_FOR_PRETRAINING_MAPPING.register(Data2VecTextPreTrainingConfig, Data2VecTextForPreTraining)  # type: ignore[arg-type]
 MODEL_FOR_PRETRAINING_MAPPING.register(Data2VecVisionPreTrainingConfig, Data2VecVisionForPreTraining)  # type: ignore[arg-type]
+
+Data2VecAqcConfig.register_for_auto_class()
+Data2VecAqcModel.register_for_auto_class("AutoModel")
+Data2VecAqcForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+Data2VecAqcForCTC.register_for_auto_class("AutoModelForCTC")
+Data2VecAqcForSequenceClassification.register_for_auto_class("AutoModelForAudioClassification")
+Data2VecAqcForAudioFrameClassification.register_for_auto_class("AutoModelForAudioFrameClassification")
+Data2VecAqcForXVector.register_for_auto_class("AutoModelForAudioXVector")
+
+AutoConfig.register("data2vec-aqc", Data2VecAqcConfig)
+AutoModel.register(Data2VecAqcConfig, Data2VecAqcModel)
+AutoModelForPreTraining.register(Data2VecAqcConfig, Data2VecAqcForPreTraining)
+AutoModelForCTC.register(Data2VecAqcConfig, Data2VecAqcForCTC)
+AutoModelForAudioClassification.register(Data2VecAqcConfig, Data2VecAqcForSequenceClassification)
+AutoModelForAudioFrameClassification.register(Data2VecAqcConfig, Data2VecAqcForAudioFrameClassification)
+AutoModelForAudioXVector.register(Data2VecAqcConfig, Data2VecAqcForXVector)
+AutoFeatureExtractor.register(Data2VecAqcConfig, Wav2Vec2FeatureExtractor)

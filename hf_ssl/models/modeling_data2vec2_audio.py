@@ -32,6 +32,7 @@ from .waveform_models import (
     WaveformForXVector,
     WaveformHeadModel,
     WaveformModel,
+    scale_gradient,
 )
 from .waveforms import find_real_frames
 
@@ -100,15 +101,8 @@ class Data2Vec2AudioLocalEncoder(nn.Module):
             hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
         for layer in self.conv_layers:
             hidden_states = layer(hidden_states)
-        hidden_states = _scale_gradient(hidden_states, float(self.config.local_grad_scale))
+        hidden_states = scale_gradient(hidden_states, float(self.config.local_grad_scale))
         return self.projection(self.layer_norm(hidden_states.transpose(1, 2)))
-
-
-def _scale_gradient(hidden_states: torch.Tensor, scale: float) -> torch.Tensor:
-    """Same values, gradient times `scale`."""
-    if scale == 1:
-        return hidden_states
-    return hidden_states.detach() + scale * (hidden_states - hidden_states.detach())
 
 
 class Data2Vec2AudioPositionEncoder(nn.Module):

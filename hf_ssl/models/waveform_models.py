@@ -22,6 +22,13 @@ from .audio_heads import classification_loss, ctc_loss, pool_mean, pool_statisti
 from .waveforms import count_frames
 
 
+def scale_gradient(hidden_states: torch.Tensor, scale: float) -> torch.Tensor:
+    """Same values, gradient times `scale`."""
+    if scale == 1:
+        return hidden_states
+    return hidden_states.detach() + scale * (hidden_states - hidden_states.detach())
+
+
 class WaveformModel(PreTrainedModel):
     """Lengths, to be put before the family's `PreTrainedModel` in a class's bases.
 
@@ -314,4 +321,5 @@ __all__ = [
     "WaveformForXVector",
     "WaveformHeadModel",
     "WaveformModel",
+    "scale_gradient",
 ]
