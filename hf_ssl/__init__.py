@@ -56,6 +56,7 @@ from .models.modeling_data2vec2_vision import (
     Data2Vec2VisionForPreTraining,
     Data2Vec2VisionModel,
     Data2Vec2VisionPreTrainedModel,
+)
 from .models.modeling_data2vec_aqc import (
     Data2VecAqcForAudioFrameClassification,
     Data2VecAqcForCTC,

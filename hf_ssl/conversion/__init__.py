@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from transformers import Data2VecAudioForCTC, Wav2Vec2FeatureExtractor, Wav2Vec2Processor
+from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 from transformers.utils import logging
 
-from ..models.modeling_data2vec2_audio import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
 from ..models.modeling_data2vec2_vision import Data2Vec2VisionForImageClassification
-from ..models.modeling_data2vec_audio_pretraining import Data2VecAudioForPreTraining
 from .best_rq import convert_best_rq, convert_to_speechbrain, load_speechbrain_checkpoint
 from .best_rq_card import make_best_rq_card
 from .card import CardFacts, CardUse, make_card
 from .data2vec2_audio import Conversion, convert_data2vec2_audio_ctc, convert_data2vec2_audio_pretraining
 from .data2vec2_vision import convert_data2vec2_vision_classifier, convert_data2vec2_vision_pretraining
+from .data2vec_aqc import convert_data2vec_aqc_ctc, convert_data2vec_aqc_pretraining
 from .data2vec_audio import convert_data2vec_audio_ctc, convert_data2vec_audio_pretraining
 from .fairseq_checkpoint import FairseqCheckpoint, load_fairseq_checkpoint
 from .fairseq_dictionary import read_dictionary
@@ -109,10 +108,14 @@ def _convert(checkpoint: FairseqCheckpoint, dictionary: str | os.PathLike | None
             return convert_data2vec_audio_pretraining(checkpoint)
         case "wav2vec_ctc of data2vec_audio":
             return convert_data2vec_audio_ctc(checkpoint, symbols)
+        case "data2vec-aqc":
+            return convert_data2vec_aqc_pretraining(checkpoint)
+        case "wav2vec_ctc of data2vec-aqc":
+            return convert_data2vec_aqc_ctc(checkpoint, symbols)
     raise ValueError(
-        f"{checkpoint.path!r} holds the model {name}. What can be converted so far is data2vec for speech and "
-        "data2vec 2.0 for speech and images: `data2vec_audio`, `data2vec_multi` with `supported_modality` AUDIO or "
-        "IMAGE, `wav2vec_ctc` of both, and `mae_image_classification`."
+        f"{checkpoint.path!r} holds the model {name}. What can be converted so far is data2vec and data2vec-aqc for "
+        "speech and data2vec 2.0 for speech and images: `data2vec_audio`, `data2vec_multi` with `supported_modality` "
+        "AUDIO or IMAGE, `wav2vec_ctc` of them, and `mae_image_classification`."
     )
 
 
@@ -165,15 +168,11 @@ def _write_folder(conversion: Conversion, checkpoint: FairseqCheckpoint, out_dir
 def _use(conversion: Conversion) -> CardUse:
     """How the card says the folder is opened."""
     preprocessor = conversion.preprocessor
-    rate = preprocessor.sampling_rate if isinstance(preprocessor, Wav2Vec2FeatureExtractor) else None
-    match conversion.model:
-        case Data2Vec2AudioForCTC() | Data2VecAudioForCTC():
+    if isinstance(preprocessor, Wav2Vec2FeatureExtractor):
+        rate = preprocessor.sampling_rate
+        if conversion.tokenizer is not None:
             return CardUse("AutoModelForCTC", "AutoProcessor", "automatic-speech-recognition", "speech", rate)
-        case Data2Vec2AudioForPreTraining() | Data2VecAudioForPreTraining():
-            return CardUse("AutoModelForPreTraining", "AutoFeatureExtractor", None, "speech", rate)
-        case Data2Vec2VisionForImageClassification():
-            return CardUse(
-                "AutoModelForImageClassification", "AutoImageProcessor", "image-classification", "vision", None
-            )
-        case _:
-            return CardUse("AutoModelForPreTraining", "AutoImageProcessor", None, "vision", None)
+        return CardUse("AutoModelForPreTraining", "AutoFeatureExtractor", None, "speech", rate)
+    if isinstance(conversion.model, Data2Vec2VisionForImageClassification):
+        return CardUse("AutoModelForImageClassification", "AutoImageProcessor", "image-classification", "vision", None)
+    return CardUse("AutoModelForPreTraining", "AutoImageProcessor", None, "vision", None)

@@ -42,6 +42,15 @@ def encoder_weight_name(name: str) -> str | None:
     return first_name(rule.to_ours(name) for rule in _RULES)
 
 
+def original_encoder_weight_name(name: str) -> str:
+    """The original's name of a weight of `Data2VecAudioModel`.
+
+    Raises:
+        ValueError: It has none.
+    """
+    return original_name(name, _RULES)
+
+
 def pretraining_weight_name(name: str) -> str | None:
     """The name, in our pre-training model, of a weight of the original's student or of its regression head."""
     ours = encoder_weight_name(name)

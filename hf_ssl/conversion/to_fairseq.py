@@ -22,11 +22,13 @@ from transformers.utils import logging
 
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
 from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 from ..models.modeling_data2vec2_audio import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
 from ..models.modeling_data2vec2_vision import Data2Vec2VisionForImageClassification, Data2Vec2VisionForPreTraining
+from ..models.modeling_data2vec_aqc import Data2VecAqcForCTC, Data2VecAqcForPreTraining
 from ..models.modeling_data2vec_audio_pretraining import Data2VecAudioForPreTraining
-from . import data2vec2_options, data2vec_audio_options
+from . import data2vec2_options, data2vec_aqc_options, data2vec_audio_options
 from .data2vec2_vision_options import (
     different_image_behaviour,
     image_classifier_fields,
@@ -37,6 +39,7 @@ from .data2vec2_vision_options import (
 )
 from .data2vec2_vision_weights import original_image_classifier_weights, original_image_pretraining_weights
 from .data2vec2_weights import original_ctc_weights, original_pretraining_weights
+from .data2vec_aqc_weights import original_aqc_ctc_weights, original_aqc_pretraining_weights
 from .data2vec_audio_weights import original_audio_ctc_weights, original_audio_pretraining_weights
 from .fairseq_dictionary import FairseqDictionary, dictionary_of, write_dictionary
 from .options import section
@@ -63,6 +66,8 @@ def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Pa
           fine-tuned model `dict.ltr.txt` is written beside it; have fairseq's `data` point to that folder.
         - The optimizer's state, and entries of a converted file that are no plain data, are missing
           (`last_optimizer_state: None`); the card of a converted folder names them.
+        - A fine-tuned data2vec-aqc has zeros for the weights of its pre-training, which the original wants and never
+          reads; our folders do not have them.
         - The ALiBi scale of the oldest checkpoints, with four dimensions, comes back with five.
         - For a model that was trained here, `cfg` has the sections `common`, `model`, `task` and `criterion` only. Of
           `model`, options that our configuration does not have are at the original's defaults; `image` and `text` are
@@ -99,6 +104,12 @@ def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Pa
         case "Data2VecAudioForCTC":
             _check_origin(record, "wav2vec_ctc")
             state, dictionary = _data2vec_ctc_state(folder, record, _task(folder)), _dictionary(folder, record)
+        case "Data2VecAqcForPreTraining":
+            _check_origin(record, "data2vec_audio")
+            state = _data2vec_aqc_pretraining_state(folder, record, _task(folder))
+        case "Data2VecAqcForCTC":
+            _check_origin(record, "wav2vec_ctc")
+            state, dictionary = _data2vec_aqc_ctc_state(folder, record, _task(folder)), _dictionary(folder, record)
         case "Data2Vec2VisionForPreTraining":
             _check_origin(record, "data2vec_multi")
             state = _image_pretraining_state(folder, record)
@@ -107,10 +118,10 @@ def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Pa
             state = _image_classifier_state(folder, record)
         case _:
             raise ValueError(
-                f"{os.fspath(folder)!r} holds {architecture}. What the original has is data2vec and data2vec 2.0 for "
-                "speech, and data2vec 2.0 for images: folders of Data2VecAudioForPreTraining, Data2VecAudioForCTC, "
-                "Data2Vec2AudioForPreTraining, Data2Vec2AudioForCTC, Data2Vec2VisionForPreTraining and "
-                "Data2Vec2VisionForImageClassification."
+                f"{os.fspath(folder)!r} holds {architecture}. What the originals have is data2vec and data2vec-aqc "
+                "for speech, and data2vec 2.0 for speech and images: folders of Data2VecAudioForPreTraining, "
+                "Data2VecAudioForCTC, Data2VecAqcForPreTraining, Data2VecAqcForCTC, Data2Vec2AudioForPreTraining, "
+                "Data2Vec2AudioForCTC, Data2Vec2VisionForPreTraining and Data2Vec2VisionForImageClassification."
             )
     _write(state, dictionary, path)
     return path
@@ -288,6 +299,40 @@ def _image_classifier_configuration(config: Data2Vec2VisionConfig) -> dict[str, 
         "task": {"_name": "mae_image_classification", "data": ""},
         "criterion": {"_name": "model"},
     }
+
+
+# data2vec-aqc
+
+
+def _data2vec_aqc_pretraining_state(
+    folder: Path, record: FairseqRecord | None, task: dict[str, Any]
+) -> dict[str, Any]:
+    model = _load(Data2VecAqcForPreTraining, folder)
+    config = model.config
+    unsupported = data2vec_aqc_options.unsupported_aqc_fields(config)
+    _check_fields(unsupported, data2vec_aqc_options.different_aqc_behaviour(config))
+    weights = original_aqc_pretraining_weights(model.state_dict(), config)
+    before = None
+    if record is not None:
+        fields = _recorded(data2vec_aqc_options.aqc_pretraining_fields, section(record.config, "model"))
+        before = data2vec_aqc_options.aqc_pretraining_options(Data2VecAqcConfig(**fields))
+    num_updates, now = int(model.teacher.num_updates), data2vec_aqc_options.aqc_pretraining_options(config)
+    return _pretraining_state(weights, num_updates, now, before, record, task)
+
+
+def _data2vec_aqc_ctc_state(folder: Path, record: FairseqRecord | None, task: dict[str, Any]) -> dict[str, Any]:
+    model = _load(Data2VecAqcForCTC, folder)
+    config = model.config
+    _check_fields(data2vec_audio_options.unsupported_audio_fields(config), [])
+    weights = original_aqc_ctc_weights(model.state_dict(), config)
+    now = _ctc_configuration(data2vec_aqc_options.aqc_ctc_options(config, task), config.ctc_zero_infinity, task)
+    before = None
+    if record is not None:
+        recorded = Data2VecAqcConfig(**_recorded(data2vec_aqc_options.aqc_ctc_fields, record.config))
+        recorded_task = _recorded_task(record)
+        options = data2vec_aqc_options.aqc_ctc_options(recorded, recorded_task)
+        before = _ctc_configuration(options, recorded.ctc_zero_infinity, recorded_task)
+    return _ctc_state(weights, now, before, record)
 
 
 # the two kinds of speech checkpoints

@@ -2,7 +2,8 @@
 """Configuration of data2vec-aqc."""
 
 from huggingface_hub.dataclasses import strict
-from transformers import Data2VecAudioConfig
+
+from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 
 # Which class each Auto class makes of a folder where this package is not installed (`trust_remote_code=True`). The
 # whole family, because a folder of any of its classes is opened as any other: pre-trained weights as a recogniser.
@@ -18,37 +19,23 @@ DATA2VEC_AQC_AUTO_MAP = {
 
 
 @strict
-class Data2VecAqcConfig(Data2VecAudioConfig):
+class Data2VecAqcConfig(Data2VecAudioPreTrainingConfig):
     r"""
     Configuration of data2vec-aqc ([data2vec-aqc: Search for the right Teaching Assistant in the Teacher-Student
     training setup](https://huggingface.co/papers/2211.01246)).
 
-    The encoder is that of data2vec for speech; its fields are those of `Data2VecAudioConfig`, which also documents
-    them. Sizes and objective are by default those of the published base model. Where the original's code does
-    something else than what serves a user best there is an option, and conversion sets it: `cluster_scope="batch"`,
-    `cluster_weighting="multiply"`, `cluster_only_on_collision=True`, `statistics_over_padding=True`,
-    `convolve_padding=True`, `require_same_masks=True`, `num_kmeans_iterations=100`.
+    The encoder is that of data2vec for speech, and so are teacher, masks and regression: their fields are those of
+    [`Data2VecAudioPreTrainingConfig`] and of `Data2VecAudioConfig`. Sizes and objective are by default those of the
+    published base model. Where the original's code does something else than what serves a user best there is an
+    option, and conversion sets it: `cluster_scope="batch"`, `cluster_weighting="multiply"`,
+    `cluster_only_on_collision=True`, `norm_targets_over_padding=True` (which also lets padded frames into the penalty
+    on features), `convolve_padding=True`, `require_same_masks=True`, `num_kmeans_iterations=100`.
 
     Args:
-        mask_prob (`float`, *optional*, defaults to 0.65):
-            Share of frames that pre-training would mask if spans did not overlap. Fine-tuning has masks of its own
-            (`mask_time_prob`, ...).
-        mask_length (`int`, *optional*, defaults to 10): Frames per span.
-        mask_dropout (`float`, *optional*, defaults to 0.0): Share of masked frames that are shown again.
-        require_same_masks (`bool`, *optional*, defaults to `False`):
-            Unmask frames until all utterances of a batch have as many masked ones as the one with the fewest, as in
-            the original. Masks then depend on the batch.
-        average_top_k_layers (`int`, *optional*, defaults to 8): How many of the teacher's last layers make targets.
-        target_layer_norms, target_norms (`tuple[str]`, *optional*, default to `("instance",)` and `()`):
-            Normalisations of each layer and of their average, in order: `"batch"`, `"instance"`, `"layer"`.
-        statistics_over_padding (`bool`, *optional*, defaults to `False`):
-            Let padded frames into the statistics of `"instance"` and `"batch"` and into the penalty on features.
         convolve_padding (`bool`, *optional*, defaults to `False`):
             Let padded frames, which are zero before the first of the convolutional positions, into the following ones.
             Results then depend on how much an utterance was padded.
         local_grad_scale (`float`, *optional*, defaults to 1.0): Factor on the gradient of the waveform encoder.
-        loss_beta (`float`, *optional*, defaults to 0.0): Of the smooth L1 loss of the regression; 0 for L2.
-        loss_scale (`float`, *optional*): Factor on the regression; `1 / sqrt(hidden_size)` if `None`.
         student_contrastive_weight, teacher_contrastive_weight (`float`, *optional*, default to 0.5):
             Of the student's contrastive loss against quantized clean features, and of the teacher's against quantized
             augmented ones.
@@ -79,32 +66,15 @@ class Data2VecAqcConfig(Data2VecAudioConfig):
             as for one utterance, as in the original; clusters are then the coarser, the larger the batch is.
         num_kmeans_iterations (`int`, *optional*, defaults to 20): At most so many; 100 in the original.
         kmeans_tolerance (`float`, *optional*, defaults to 1e-4): Squared movement of the centroids that ends it.
-        ema_decay, ema_end_decay (`float`), ema_anneal_end_step (`int`):
-            Schedule of the teacher, see [`~hf_ssl.models.teacher.ema_decay`].
-        teacher_scope (`str`, *optional*, defaults to `"layers"`):
-            What the teacher averages: `"layers"` (transformer layers; its convolutional positions are the student's:
-            the published models), `"transformer"` (these too) or `"model"` (the waveform encoder too).
         apply_spec_augment (`bool`, *optional*, defaults to `True`):
             Whether the encoder masks frames and channels when it is trained without a mask, that is in fine-tuning.
     """
 
     model_type = "data2vec-aqc"
 
-    activation_dropout: float | int = 0.0
     final_dropout: float | int = 0.0
-    layerdrop: float | int = 0.05
-    mask_prob: float = 0.65
-    mask_length: int = 10
-    mask_dropout: float | int = 0.0
-    require_same_masks: bool = False
-    average_top_k_layers: int = 8
-    target_layer_norms: list[str] | tuple[str, ...] = ("instance",)
-    target_norms: list[str] | tuple[str, ...] = ()
-    statistics_over_padding: bool = False
     convolve_padding: bool = False
     local_grad_scale: float | int = 1.0
-    loss_beta: float | int = 0.0
-    loss_scale: float | int | None = None
     student_contrastive_weight: float | int = 0.5
     teacher_contrastive_weight: float | int = 0.5
     diversity_loss_weight: float | int = 0.1
@@ -127,15 +97,10 @@ class Data2VecAqcConfig(Data2VecAudioConfig):
     cluster_scope: str = "utterance"
     num_kmeans_iterations: int = 20
     kmeans_tolerance: float = 1e-4
-    ema_decay: float | int = 0.999
-    ema_end_decay: float | int = 0.9999
-    ema_anneal_end_step: int = 30_000
-    teacher_scope: str = "layers"
     apply_spec_augment: bool = True
     mask_time_prob: float | int = 0.0
     mask_time_min_masks: int = 0
     mask_feature_length: int = 64
-    ctc_loss_reduction: str = "mean"
 
     def __post_init__(self, **kwargs):
         super().__post_init__(**kwargs)
@@ -147,12 +112,10 @@ class Data2VecAqcConfig(Data2VecAudioConfig):
         super().validate_architecture()
         self._validate_encoder()
         self._validate_choices()
-        self._validate_objective()
+        self._validate_contrast()
         self._validate_quantizer()
 
     def _validate_encoder(self) -> None:
-        if self.add_adapter:
-            raise ValueError("`add_adapter` is not available: this encoder has no adapter.")
         for name, parts in (
             ("num_attention_heads", self.num_attention_heads),
             ("num_conv_pos_embedding_groups", self.num_conv_pos_embedding_groups),
@@ -164,26 +127,14 @@ class Data2VecAqcConfig(Data2VecAudioConfig):
         choices = {
             "cluster_weighting": ("log", "multiply"),
             "cluster_scope": ("utterance", "batch"),
-            "teacher_scope": ("layers", "transformer", "model"),
             "ctc_loss_reduction": ("mean", "sum"),
         }
         values = self.to_dict()
         for name, allowed in choices.items():
             if values[name] not in allowed:
                 raise ValueError(f"`{name}` must be one of {allowed}, but is {values[name]!r}.")
-        norms = ("batch", "instance", "layer")
-        for norm in (*self.target_layer_norms, *self.target_norms):
-            if norm not in norms:
-                raise ValueError(f"Target normalisations must be among {norms}, but {norm!r} was given.")
 
-    def _validate_objective(self) -> None:
-        if not 1 <= self.average_top_k_layers <= self.num_hidden_layers:
-            raise ValueError(
-                f"`average_top_k_layers` must be between 1 and `num_hidden_layers` = {self.num_hidden_layers}, but is "
-                f"{self.average_top_k_layers}."
-            )
-        if not 0 < self.mask_prob < 1:
-            raise ValueError(f"`mask_prob` must lie strictly between 0 and 1, but is {self.mask_prob}.")
+    def _validate_contrast(self) -> None:
         if self.num_negatives < 0 or self.num_cross_negatives < 0 or self.num_all_negatives < 1:
             raise ValueError(
                 f"`num_negatives` = {self.num_negatives} and `num_cross_negatives` = {self.num_cross_negatives} must "
@@ -223,20 +174,6 @@ class Data2VecAqcConfig(Data2VecAudioConfig):
     def num_all_negatives(self) -> int:
         """Negatives per masked frame."""
         return self.num_negatives + self.num_cross_negatives
-
-    @property
-    def receptive_field(self) -> int:
-        """Samples that one frame sees: the shortest input, in samples."""
-        samples = 1
-        for kernel, stride in zip(reversed(self.conv_kernel), reversed(self.conv_stride), strict=True):
-            samples = (samples - 1) * stride + kernel
-        return samples
-
-    def num_frames(self, num_samples: int) -> int:
-        """Frames that the waveform encoder makes of `num_samples` samples; 0 or less if they are too few."""
-        for kernel, stride in zip(self.conv_kernel, self.conv_stride, strict=True):
-            num_samples = (num_samples - kernel) // stride + 1
-        return num_samples
 
 
 __all__ = ["Data2VecAqcConfig"]

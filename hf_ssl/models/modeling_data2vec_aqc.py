@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
 import torch
 from torch import nn
 from transformers import initialization as init
@@ -27,10 +26,10 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .audio_heads import draw_time_mask, mask_channels, numpy_generators
 from .configuration_data2vec_aqc import Data2VecAqcConfig
 from .cross_contrast import ContrastiveDraws, CrossContrast, CrossContrastiveObjective, Projection, SlotFeatures
-from .masking import draw_mask_indices, find_visible_frames, gather_frames
+from .masking import find_visible_frames, gather_frames
+from .modeling_data2vec_audio_pretraining import draw_masks
+from .modeling_data2vec_pretraining import Data2VecPreTrainingObjective, RegressionLayer, checked_prediction_mask
 from .quantizers import CodeScores, GumbelVectorQuantizer
-from .self_distillation import SelfDistillationModel
-from .teacher import EMATeacher, average_layers
 from .torch_init import init_like_torch
 from .waveform_models import (
     WaveformForAudioFrameClassification,
@@ -41,13 +40,7 @@ from .waveform_models import (
     WaveformModel,
     scale_gradient,
 )
-
-# What the teacher has of the base model, by `config.teacher_scope`.
-TEACHER_STAGES = {
-    "layers": ("encoder",),
-    "transformer": ("encoder",),
-    "model": ("feature_extractor", "feature_projection", "encoder"),
-}
+from .waveforms import find_real_frames
 
 
 class Data2VecAqcFeatureEncoder(Data2VecAudioFeatureEncoder):
@@ -197,8 +190,6 @@ class Data2VecAqcPreTrainedModel(WaveformModel):
             init.uniform_(module.codevectors)
         elif isinstance(module, AMSoftmaxLoss):
             init.normal_(module.weight)
-        elif isinstance(module, EMATeacher):
-            init.zeros_(module.num_updates)
 
 
 # What a pre-training folder has more than an encoder needs; no reason for a warning.
@@ -251,7 +242,7 @@ class Data2VecAqcModel(Data2VecAqcPreTrainedModel):
             `last_hidden_state` of shape `(batch_size, sequence_length, hidden_size)`; on request `hidden_states` and
             `attentions`.
         """
-        frame_mask = self._frame_mask(input_values, attention_mask)
+        frame_mask = find_real_frames(input_values, attention_mask, self.config)
         features, _ = self.feature_projection(self.feature_extractor(input_values))
         features = self._augment(features, frame_mask, mask_time_indices)
         return BaseModelOutput(last_hidden_state=self.encoder(features, frame_mask, **kwargs))
@@ -344,7 +335,7 @@ class Data2VecAqcForPreTrainingOutput(ModelOutput):
     frame_mask: torch.Tensor | None = None
 
 
-class Data2VecAqcForPreTraining(SelfDistillationModel, Data2VecAqcPreTrainedModel):
+class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrainedModel):
     """data2vec-aqc pre-training: predict the teacher's view of the clean utterance from a masked, augmented one, and
     tell its quantized frames from others.
 
@@ -367,27 +358,24 @@ class Data2VecAqcForPreTraining(SelfDistillationModel, Data2VecAqcPreTrainedMode
     def __init__(self, config: Data2VecAqcConfig):
         super().__init__(config)
         self.data2vec_aqc = Data2VecAqcModel(config)
-        self.final_proj = Projection(config.hidden_size, config.hidden_size)
+        self.final_proj = RegressionLayer(config.hidden_size, config.hidden_size)
         self.contrast = CrossContrastiveObjective(config)
-        self.teacher = EMATeacher(self._student_stages())
-        self.post_init()
-        self.teacher.copy_from(self._student_stages())
+        self._set_up_teacher()
 
     def _student_stages(self) -> Mapping[str, nn.Module]:
-        stages = TEACHER_STAGES[self.config.teacher_scope]
-        return {name: self.data2vec_aqc.get_submodule(name) for name in stages}
+        names = ["encoder"]
+        if self.config.teacher_scope == "model":
+            names = ["feature_extractor", "feature_projection", "encoder"]
+        return {name: self.data2vec_aqc.get_submodule(name) for name in names}
+
+    def _copied_stages(self) -> Mapping[str, nn.Module]:
+        if self.config.teacher_scope != "layers":
+            return {}
+        return {"encoder.pos_conv_embed": self.data2vec_aqc.encoder.pos_conv_embed}
 
     def freeze_feature_encoder(self) -> None:
         """Stops training the convolutions of the waveform encoder."""
         self.data2vec_aqc.freeze_feature_encoder()
-
-    def update_teacher(self, step: int | None = None) -> float:
-        """Moves the teacher towards the student. Convolutional positions outside its scope are copied."""
-        decay = super().update_teacher(step)
-        if self.config.teacher_scope == "layers":
-            positions = self.data2vec_aqc.encoder.pos_conv_embed.state_dict()
-            self.teacher.get_submodule("encoder.pos_conv_embed").load_state_dict(positions)
-        return decay
 
     @can_return_tuple
     def forward(
@@ -419,12 +407,11 @@ class Data2VecAqcForPreTraining(SelfDistillationModel, Data2VecAqcPreTrainedMode
                 Predicted frames of the global batch, by which the loss is divided; this batch's if absent.
             draws (`ContrastiveDraws`, *optional*): What is otherwise drawn at random.
         """
-        if self.training and not torch.compiler.is_compiling():
-            self.teacher.assert_updated(self._student_stages())
-        frame_mask = self._frame_mask(input_values, attention_mask)
+        self._check_teacher_is_updated()
+        frame_mask = find_real_frames(input_values, attention_mask, self.config)
         clean, augmented = self.local_features(input_values, augmented_values)
         mask_time_indices = self._checked_mask(mask_time_indices, clean.projected, frame_mask)
-        prediction_mask = self._prediction_mask(labels, mask_time_indices)
+        prediction_mask = checked_prediction_mask(labels, mask_time_indices, "mask_time_indices")
 
         targets = self.teacher_targets(input_values, clean.projected, frame_mask)
         encoded = self.encode_masked(augmented.projected, frame_mask, mask_time_indices, **kwargs)
@@ -504,17 +491,7 @@ class Data2VecAqcForPreTraining(SelfDistillationModel, Data2VecAqcPreTrainedMode
         dtype = next(teacher.parameters()).dtype  # float32 also beside a student in half precision
         layer_outputs: list[torch.Tensor] = []
         teacher.get_submodule("encoder")(projected_features.to(dtype), frame_mask, layer_outputs)
-        return average_layers(
-            layer_outputs,
-            top_k=self.config.average_top_k_layers,
-            layer_norms=self.config.target_layer_norms,
-            target_norms=self.config.target_norms,
-            frame_mask=None if self.config.statistics_over_padding else frame_mask,
-        )
-
-    def draw_masks(self, lengths: list[int], sequence_length: int) -> torch.Tensor:
-        """Masks as configured for utterances of `lengths` real frames; `(batch_size, sequence_length)`, bool."""
-        return draw_pretraining_masks(self.config, lengths, sequence_length, numpy_generators(len(lengths)))
+        return self._average_layers(layer_outputs, frame_mask)
 
     def _losses(
         self, predictions: torch.Tensor, targets: torch.Tensor, contrast: CrossContrast
@@ -532,7 +509,7 @@ class Data2VecAqcForPreTraining(SelfDistillationModel, Data2VecAqcPreTrainedMode
     def _features_penalty(self, raw: torch.Tensor, frame_mask: torch.Tensor | None) -> torch.Tensor:
         """Mean square of local features, `(batch_size, sequence_length, conv_dim[-1])`, at real frames."""
         squares = raw.float().square().mean(dim=-1)
-        if frame_mask is None or self.config.statistics_over_padding:
+        if frame_mask is None or self.config.norm_targets_over_padding:
             return squares.mean()
         return (squares * frame_mask).sum() / frame_mask.sum()
 
@@ -576,7 +553,8 @@ class Data2VecAqcForPreTraining(SelfDistillationModel, Data2VecAqcPreTrainedMode
         batch_size, sequence_length = features.shape[:2]
         if mask_time_indices is None:
             lengths = [sequence_length] * batch_size if frame_mask is None else frame_mask.sum(-1).tolist()
-            return self.draw_masks(lengths, sequence_length).to(features.device)
+            masks = draw_masks(self.config, lengths, sequence_length, numpy_generators(batch_size))
+            return masks.to(features.device)
         if mask_time_indices.shape != (batch_size, sequence_length):
             raise ValueError(
                 "`mask_time_indices` must have shape (batch_size, sequence_length) = "
@@ -592,32 +570,6 @@ class Data2VecAqcForPreTraining(SelfDistillationModel, Data2VecAqcPreTrainedMode
                     "each utterance, for padding has no target."
                 )
         return mask_time_indices
-
-    def _prediction_mask(self, labels: torch.Tensor | None, mask_time_indices: torch.Tensor) -> torch.Tensor:
-        if labels is None:
-            return mask_time_indices
-        if labels.shape != mask_time_indices.shape:
-            raise ValueError(
-                f"`labels` must have the shape of `mask_time_indices`, {tuple(mask_time_indices.shape)}, but have "
-                f"{tuple(labels.shape)}."
-            )
-        return labels != -100
-
-
-def draw_pretraining_masks(
-    config: Data2VecAqcConfig, lengths: list[int], sequence_length: int, generators: list[np.random.Generator]
-) -> torch.Tensor:
-    """Masks of pre-training, one per utterance and generator; `(batch_size, sequence_length)`, bool."""
-    return draw_mask_indices(
-        lengths,
-        sequence_length,
-        mask_prob=config.mask_prob,
-        mask_length=config.mask_length,
-        min_masks=1,
-        same_count=config.require_same_masks,
-        mask_dropout=config.mask_dropout,
-        generators=generators,
-    )
 
 
 class Data2VecAqcHeadModel(Data2VecAqcPreTrainedModel, WaveformHeadModel):

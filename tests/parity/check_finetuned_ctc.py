@@ -8,24 +8,44 @@ from parity.golden import GoldenCase
 from transformers import AutoModelForCTC, PreTrainedModel
 
 from hf_ssl import Data2Vec2AudioConfig
-from hf_ssl.conversion import convert_checkpoint
+from hf_ssl.conversion import convert_checkpoint, convert_to_fairseq
 
 
 def check(case: GoldenCase, folder: Path) -> None:
     case.load()
-    symbols = [
-        f"symbol{index}" for index in range(case.meta["vocab"] - 5)
-    ]  # beside four special ones and the boundary
-    dictionary = folder.with_name("dict.ltr.txt")
-    dictionary.write_text("".join(f"{symbol} 1\n" for symbol in ("|", *symbols)))
-    convert_checkpoint(case.folder / "checkpoint.pt", folder, dictionary=dictionary)
-    model = AutoModelForCTC.from_pretrained(folder)
+    model = _convert(case, folder, case.meta["vocab"])
     _check_padded(case, model)
     with torch.no_grad():
         logits = model(case.use("input.source_nopad")).logits
     case.compare("encoder_out_nopad", logits.transpose(0, 1))
     _check_masks(case, model)
     case.assert_all_compared()
+
+
+def check_aqc(case: GoldenCase, folder: Path) -> None:
+    """data2vec-aqc: also that nothing of its pre-training is in the folder, and the way back."""
+    case.load()
+    model = _convert(case, folder, case.meta["state_dict_keys"]["w2v_encoder.proj.weight"][0])
+    _check_padded(case, model)
+    case.use("input.augmentation")  # the original wants a second view even here, and does not read it
+    case.assert_all_compared()
+    assert {name.partition(".")[0] for name in model.state_dict()} == {"data2vec_aqc", "lm_head"}
+    expected = torch.load(case.folder / "checkpoint.pt", weights_only=True)
+    found = torch.load(convert_to_fairseq(folder, folder.with_name("back.pt")), weights_only=True)
+    assert found["cfg"] == expected["cfg"]
+    assert found["model"].keys() == expected["model"].keys()
+    for name, tensor in expected["model"].items():
+        is_dead = name.removeprefix("w2v_encoder.w2v_model.").startswith(("quantizer.", "project_q.", "contr_proj."))
+        assert torch.equal(found["model"][name], torch.zeros_like(tensor) if is_dead else tensor), name
+
+
+def _convert(case: GoldenCase, folder: Path, vocab_size: int) -> PreTrainedModel:
+    symbols = [f"symbol{index}" for index in range(vocab_size - 5)]  # beside four special ones and the boundary
+    dictionary = folder.with_name("dict.ltr.txt")
+    dictionary.write_text("".join(f"{symbol} 1\n" for symbol in ("|", *symbols)))
+    convert_checkpoint(case.folder / "checkpoint.pt", folder, dictionary=dictionary)
+    dictionary.unlink()
+    return AutoModelForCTC.from_pretrained(folder)
 
 
 def _check_padded(case: GoldenCase, model: PreTrainedModel) -> None:
