@@ -23,12 +23,14 @@ import hf_ssl
 from hf_ssl.models.configuration_best_rq import BEST_RQ_AUTO_MAP
 from hf_ssl.models.configuration_data2vec2 import AUDIO_AUTO_MAP
 from hf_ssl.models.configuration_data2vec2_vision import VISION_AUTO_MAP
+from hf_ssl.models.configuration_data2vec_aqc import DATA2VEC_AQC_AUTO_MAP
 from hf_ssl.models.configuration_data2vec_pretraining import AUDIO_AUTO_MAP as DATA2VEC_AUDIO_AUTO_MAP
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
 from hf_ssl.training.model_sizes import (
     best_rq_config,
     data2vec2_audio_config,
     data2vec2_vision_config,
+    data2vec_aqc_config,
     data2vec_audio_config,
 )
 
@@ -203,6 +205,32 @@ FAMILIES = [
         save_processors=save_audio_processors,
         processors=("AutoFeatureExtractor", "AutoTokenizer", "AutoProcessor"),
         has_own_encoder=False,
+    ),
+    Family(
+        name="data2vec-aqc",
+        make_config=lambda: data2vec_aqc_config(
+            "tiny",
+            vocab_size=5,
+            hidden_dropout=0.0,
+            attention_dropout=0.0,
+            layerdrop=0.0,
+            initializer_range=0.2,  # large enough for attention to matter
+            num_labels=3,
+        ),
+        classes={
+            "AutoModel": hf_ssl.Data2VecAqcModel,
+            "AutoModelForPreTraining": hf_ssl.Data2VecAqcForPreTraining,
+            "AutoModelForCTC": hf_ssl.Data2VecAqcForCTC,
+            "AutoModelForAudioClassification": hf_ssl.Data2VecAqcForSequenceClassification,
+            "AutoModelForAudioFrameClassification": hf_ssl.Data2VecAqcForAudioFrameClassification,
+            "AutoModelForAudioXVector": hf_ssl.Data2VecAqcForXVector,
+        },
+        auto_map=DATA2VEC_AQC_AUTO_MAP,
+        make_inputs=make_audio_inputs,
+        has_teacher=True,
+        lengths=(4000, 7001),
+        save_processors=save_audio_processors,
+        processors=("AutoFeatureExtractor", "AutoTokenizer", "AutoProcessor"),
     ),
 ]
 

@@ -6,6 +6,7 @@ from typing import Any
 from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
 from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 
 # For tests: some thousand parameters, and a waveform encoder of two layers. It learns nothing of use.
@@ -341,3 +342,47 @@ def data2vec_audio_config(size: str, **overrides: Any) -> Data2VecAudioPreTraini
         case _:
             raise ValueError(f"Expected the size tiny, small or base, got {size!r}.")
     return Data2VecAudioPreTrainingConfig(**(fields | overrides))
+
+
+# For tests: the encoder of data2vec's tiny model.
+DATA2VEC_AQC_TINY: dict[str, Any] = DATA2VEC_AUDIO_TINY | {
+    "proj_codevector_dim": 16,
+    "num_codevectors_per_group": 8,
+    "num_negatives": 6,
+    "cluster_factor": 4,
+    "num_kmeans_iterations": 5,
+}
+
+# For a laptop: data2vec's small model with a small codebook, because every code must be met often enough to be learned,
+# and with a temperature that falls within the run.
+DATA2VEC_AQC_SMALL: dict[str, Any] = DATA2VEC_AUDIO_SMALL | {
+    "proj_codevector_dim": 128,
+    "num_codevectors_per_group": 64,
+    "gumbel_temperature": [2.0, 0.5, 0.999],
+    "num_negatives": 50,
+}
+
+# The published base model is what `Data2VecAqcConfig` gives by itself.
+DATA2VEC_AQC_BASE: dict[str, Any] = {}
+
+
+def data2vec_aqc_config(size: str, **overrides: Any) -> Data2VecAqcConfig:
+    """The configuration of a data2vec-aqc model of a named size.
+
+    Args:
+        size (`str`): `"tiny"` (tests), `"small"` (laptop) or `"base"` (as published).
+        **overrides: Fields to set otherwise.
+
+    Raises:
+        ValueError: There is no such size.
+    """
+    match size:
+        case "tiny":
+            fields = DATA2VEC_AQC_TINY
+        case "small":
+            fields = DATA2VEC_AQC_SMALL
+        case "base":
+            fields = DATA2VEC_AQC_BASE
+        case _:
+            raise ValueError(f"Expected the size tiny, small or base, got {size!r}.")
+    return Data2VecAqcConfig(**(fields | overrides))
