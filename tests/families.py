@@ -256,8 +256,8 @@ def make_model(family: Family, auto_class: str) -> PreTrainedModel:
     return family.classes[auto_class](family.make_config()).eval()
 
 
-# In this order: scores of codes are for masked frames, which are random, while the codes are not.
-MAIN_OUTPUTS = ("last_hidden_state", "codes", "logits", "targets")
+# In this order: what is of masked frames, which are random, only where there is nothing else.
+MAIN_OUTPUTS = ("last_hidden_state", "targets", "codes", "logits")
 
 
 def main_output(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

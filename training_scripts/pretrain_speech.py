@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Pre-trains a speech model with data2vec 2.0, data2vec or BEST-RQ on recordings without transcripts.
+"""Pre-trains a speech model with data2vec 2.0, data2vec, data2vec-aqc or BEST-RQ on recordings without transcripts.
 
     python pretrain_speech.py --model_size small --data RECORDINGS --output_dir MODEL
+    python pretrain_speech.py recipes/data2vec_aqc_laptop.yaml --data RECORDINGS --noise_data NOISES --output_dir MODEL
     python pretrain_speech.py --model_type best-rq --model_size small --data RECORDINGS --output_dir MODEL
     accelerate launch pretrain_speech.py recipes/data2vec2_audio_base_librispeech.yaml --data LIBRISPEECH \
         --output_dir MODEL
@@ -29,7 +30,15 @@ from transformers import (
     set_seed,
 )
 
-from hf_ssl import BestRqConfig, BestRqFeatureExtractor, Data2Vec2AudioConfig, Data2VecAudioPreTrainingConfig
+from hf_ssl import (
+    BestRqConfig,
+    BestRqFeatureExtractor,
+    Data2Vec2AudioConfig,
+    Data2VecAqcConfig,
+    Data2VecAudioPreTrainingConfig,
+)
+from hf_ssl.data.augmentation import AugmentationArguments, WaveformAugmentation
+from hf_ssl.data.collators_augmented import AugmentingCollator, DataCollatorForData2VecAqc
 from hf_ssl.data.collators_pretraining import (
     DataCollatorForBestRq,
     DataCollatorForData2Vec2Audio,
@@ -40,6 +49,7 @@ from hf_ssl.training import (
     BestRqTrainer,
     CodebookGuardCallback,
     CollapseGuardCallback,
+    Data2VecAqcTrainer,
     PreTrainingTrainer,
     SelfDistillationTrainer,
 )
@@ -49,7 +59,12 @@ from hf_ssl.training.arguments import (
     SpeechPreTrainingDataArguments,
     parse_arguments,
 )
-from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec_audio_config
+from hf_ssl.training.model_sizes import (
+    best_rq_config,
+    data2vec2_audio_config,
+    data2vec_aqc_config,
+    data2vec_audio_config,
+)
 from hf_ssl.training.running import (
     Reading,
     checkpoint_to_resume,
@@ -69,8 +84,8 @@ logger = logging.getLogger("hf_ssl.pretrain_speech")
 
 
 def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
-    model_args, data_args, training_args = parse_arguments(
-        ModelArguments, SpeechPreTrainingDataArguments, PreTrainingArguments, argv=argv
+    model_args, data_args, augmentation_args, training_args = parse_arguments(
+        ModelArguments, SpeechPreTrainingDataArguments, AugmentationArguments, PreTrainingArguments, argv=argv
     )
     set_up_logging(training_args)
     set_seed(training_args.seed)
@@ -84,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
     trainer = make_trainer(
         model,
         feature_extractor,
+        make_augmentation(augmentation_args, reading),
         args=training_args,
         train_dataset=make_train_dataset(train_table, data_args, training_args, reading),
         eval_dataset=make_eval_dataset(eval_table, data_args, reading),
@@ -135,6 +151,8 @@ def config_of_size(model_type: str, size: str) -> PreTrainedConfig:
             return data2vec2_audio_config(size)
         case "data2vec-audio":
             return data2vec_audio_config(size)
+        case "data2vec-aqc":
+            return data2vec_aqc_config(size)
         case "best-rq":
             return best_rq_config(size)
     raise ValueError(f"No sizes of models of type {model_type!r}.")
@@ -155,15 +173,25 @@ def make_feature_extractor(model_args: ModelArguments) -> SequenceFeatureExtract
     if folder is not None:
         return AutoFeatureExtractor.from_pretrained(folder)
     match model_args.model_type:
-        case "data2vec2-audio" | "data2vec-audio":
+        case "data2vec2-audio" | "data2vec-audio" | "data2vec-aqc":
             return Wav2Vec2FeatureExtractor(sampling_rate=16_000, do_normalize=True, return_attention_mask=True)
         case "best-rq":
             return BestRqFeatureExtractor()
     raise ValueError(f"No feature extractor for models of type {model_args.model_type!r}.")
 
 
+def make_augmentation(arguments: AugmentationArguments, reading: Reading) -> WaveformAugmentation | None:
+    """What is done to waveforms; `None` if nothing is."""
+    if not arguments.is_active:
+        return None
+    return WaveformAugmentation(arguments, sampling_rate=reading.sampling_rate, skipped=reading.skipped)
+
+
 def make_trainer(
-    model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor, **arguments: Any
+    model: PreTrainedModel,
+    feature_extractor: SequenceFeatureExtractor,
+    augmentation: WaveformAugmentation | None = None,
+    **arguments: Any,
 ) -> PreTrainingTrainer:
     """The trainer of the model's family, with its collator and the guard that watches its targets."""
     if feature_extractor.model_input_names[0] != model.main_input_name:
@@ -172,10 +200,20 @@ def make_trainer(
             f"`{model.main_input_name}`. Give the --preprocessor of a model of type {model.config.model_type!r}."
         )
     match model.config:
+        case Data2VecAqcConfig():  # before data2vec's, from which it is derived
+            if augmentation is None:
+                logger.warning("No augmentation is asked for: the student sees what the teacher sees.")
+            return Data2VecAqcTrainer(
+                model=model,
+                data_collator=DataCollatorForData2VecAqc(feature_extractor, model.config, augmentation),
+                processing_class=feature_extractor,
+                callbacks=[CollapseGuardCallback()],
+                **arguments,
+            )
         case Data2Vec2AudioConfig():
             return SelfDistillationTrainer(
                 model=model,
-                data_collator=DataCollatorForData2Vec2Audio(feature_extractor, model.config),
+                data_collator=augmenting(DataCollatorForData2Vec2Audio(feature_extractor, model.config), augmentation),
                 processing_class=feature_extractor,
                 callbacks=[CollapseGuardCallback()],
                 **arguments,
@@ -183,7 +221,7 @@ def make_trainer(
         case Data2VecAudioPreTrainingConfig():
             return SelfDistillationTrainer(
                 model=model,
-                data_collator=DataCollatorForData2VecAudio(feature_extractor, model.config),
+                data_collator=augmenting(DataCollatorForData2VecAudio(feature_extractor, model.config), augmentation),
                 processing_class=feature_extractor,
                 callbacks=[CollapseGuardCallback()],
                 **arguments,
@@ -191,12 +229,17 @@ def make_trainer(
         case BestRqConfig():
             return BestRqTrainer(
                 model=model,
-                data_collator=DataCollatorForBestRq(feature_extractor, model.config),
+                data_collator=augmenting(DataCollatorForBestRq(feature_extractor, model.config), augmentation),
                 processing_class=feature_extractor,
                 callbacks=[CodebookGuardCallback()],
                 **arguments,
             )
     raise ValueError(f"No trainer for models of type {model.config.model_type!r}.")
+
+
+def augmenting(collator: Any, augmentation: WaveformAugmentation | None) -> Any:
+    """A collator of models that see one view, of augmented waveforms if there is an augmentation."""
+    return collator if augmentation is None else AugmentingCollator(collator, augmentation)
 
 
 if __name__ == "__main__":

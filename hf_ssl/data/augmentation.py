@@ -118,7 +118,7 @@ class WaveformAugmentation:
         views of an utterance, before the student's is made."""
         if generator.random() >= self.arguments.speed_prob:
             return waveform
-        factor = generator.uniform(*self.arguments.speed_range)
+        factor = _draw(self.arguments.speed_range, generator)
         return soxr.resample(waveform, self.sampling_rate * factor, self.sampling_rate).astype(np.float32)
 
     def __call__(self, waveform: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -135,17 +135,17 @@ class WaveformAugmentation:
         if generator.random() < arguments.reverberation_prob:
             changed = apply_response(changed, self._draw_response(generator))
         if generator.random() < arguments.white_noise_prob:
-            level = generator.uniform(*arguments.white_noise_level)
+            level = _draw(arguments.white_noise_level, generator)
             changed = add_noise(changed, generator.standard_normal(len(changed), dtype=np.float32), level)
         if self.noises is not None and generator.random() < arguments.noise_prob:
             noise = self.noises.draw(len(changed), generator)
-            changed = add_noise(changed, noise, 10 ** (-generator.uniform(*arguments.noise_snr_db) / 20))
+            changed = add_noise(changed, noise, 10 ** (-_draw(arguments.noise_snr_db, generator) / 20))
         if generator.random() < arguments.gain_prob:
-            changed = changed * 10 ** (generator.uniform(*arguments.gain_db) / 20)
+            changed = changed * 10 ** (_draw(arguments.gain_db, generator) / 20)
         if generator.random() < arguments.band_limit_prob:
-            changed = limit_band(changed, generator.uniform(*arguments.band_limit_hz), self.sampling_rate)
+            changed = limit_band(changed, _draw(arguments.band_limit_hz, generator), self.sampling_rate)
         if generator.random() < arguments.clipping_prob:
-            peak = np.abs(changed).max(initial=0) * generator.uniform(*arguments.clipping_level)
+            peak = np.abs(changed).max(initial=0) * _draw(arguments.clipping_level, generator)
             changed = changed.clip(-peak, peak)
         return changed.astype(np.float32)
 
@@ -154,8 +154,8 @@ class WaveformAugmentation:
         if self.responses is not None:
             return self.responses.draw_whole(generator)
         return synthetic_response(
-            generator.uniform(*arguments.reverberation_seconds),
-            generator.uniform(*arguments.direct_to_reverberant_db),
+            _draw(arguments.reverberation_seconds, generator),
+            _draw(arguments.direct_to_reverberant_db, generator),
             self.sampling_rate,
             generator,
         )
@@ -176,6 +176,11 @@ def limit_band(waveform: np.ndarray, highest: float, sampling_rate: int) -> np.n
     frequencies = np.fft.rfftfreq(len(waveform), 1 / sampling_rate)
     excess = ((frequencies - highest) / (0.1 * highest)).clip(0, 1)
     return np.fft.irfft(spectrum * np.cos(0.5 * np.pi * excess), len(waveform)).astype(np.float32)
+
+
+def _draw(bounds: list[float], generator: np.random.Generator) -> float:
+    lowest, highest = bounds
+    return generator.uniform(lowest, highest)
 
 
 def _root_mean_square(waveform: np.ndarray) -> float:

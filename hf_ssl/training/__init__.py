@@ -7,6 +7,7 @@ from .callbacks import (
     NonFiniteGradientCallback,
     TeacherUpdateCallback,
 )
+from .data2vec_aqc import Data2VecAqcTrainer
 from .monitoring import between_utterance_share, feature_std
 from .trainer import (
     AudioTrainer,
@@ -22,6 +23,7 @@ __all__ = [
     "CodebookGuardCallback",
     "CollapseGuardCallback",
     "ImageSelfDistillationTrainer",
+    "Data2VecAqcTrainer",
     "NonFiniteGradientCallback",
     "PreTrainingTrainer",
     "SelfDistillationTrainer",

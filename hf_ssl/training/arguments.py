@@ -21,8 +21,9 @@ ALTERNATIVES = (("model_size", "config", "model_name_or_path"),)
 class ModelArguments:
     """Which model to pre-train: exactly one of `model_size`, `config` and `model_name_or_path`."""
 
-    model_type: Literal["data2vec2-audio", "data2vec-audio", "best-rq"] = field(
-        default="data2vec2-audio", metadata={"help": "Kind of model: data2vec2-audio, data2vec-audio or best-rq."}
+    model_type: Literal["data2vec2-audio", "data2vec-audio", "data2vec-aqc", "best-rq"] = field(
+        default="data2vec2-audio",
+        metadata={"help": "Kind of model: data2vec2-audio, data2vec-audio, data2vec-aqc or best-rq."},
     )
     model_size: Literal["tiny", "small", "base", "large"] | None = field(
         default=None,

@@ -353,8 +353,8 @@ DATA2VEC_AQC_TINY: dict[str, Any] = DATA2VEC_AUDIO_TINY | {
     "num_kmeans_iterations": 5,
 }
 
-# For a laptop: data2vec's small model with a small codebook, because every code must be met often enough to be learned,
-# and with a temperature that falls within the run.
+# For a laptop: data2vec's small model with a small codebook, because every code must be met often enough to be
+# learned, and with a temperature that falls within the run.
 DATA2VEC_AQC_SMALL: dict[str, Any] = DATA2VEC_AUDIO_SMALL | {
     "proj_codevector_dim": 128,
     "num_codevectors_per_group": 64,
