@@ -9,9 +9,8 @@ import torch
 from transformers import Wav2Vec2FeatureExtractor
 
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
-from ..models.modeling_data2vec_audio_pretraining import draw_masks
 from .augmentation import WaveformAugmentation, augmentation_generator
-from .collators_pretraining import IGNORED_LABEL
+from .collators_pretraining import DataCollatorForData2VecAudio
 
 Feature = Mapping[str, Any]
 Batch = dict[str, torch.Tensor]
@@ -37,12 +36,9 @@ class AugmentingCollator:
         return {**feature, "input_values": augmented}
 
 
-class DataCollatorForData2VecAqc:
+class DataCollatorForData2VecAqc(DataCollatorForData2VecAudio):
     """Makes a batch for [`Data2VecAqcForPreTraining`] out of waveforms: a clean and an augmented view, one mask for
-    both.
-
-    Masks and augmentation depend on an item's seed alone; with `config.require_same_masks` masks depend on their batch
-    all the same.
+    both. The augmentation of an item depends on its seed alone.
 
     Args:
         feature_extractor: Pads and normalises either view; must return an attention mask.
@@ -56,13 +52,7 @@ class DataCollatorForData2VecAqc:
         config: Data2VecAqcConfig,
         augmentation: WaveformAugmentation | None = None,
     ):
-        if not feature_extractor.return_attention_mask:
-            raise ValueError(
-                "The feature extractor must have `return_attention_mask=True`: without the mask, padding would be "
-                "trained on."
-            )
-        self.feature_extractor = feature_extractor
-        self.config = config
+        super().__init__(feature_extractor, config)
         self.augmentation = augmentation
 
     def __call__(self, features: Sequence[Feature]) -> Batch:
@@ -72,48 +62,27 @@ class DataCollatorForData2VecAqc:
                 determines the item's mask and augmentation.
 
         Returns:
-            `input_values` and `attention_mask`, `(batch_size, num_samples)`, and with augmentation `augmented_values`;
-            `mask_time_indices` (bool) and `labels` (0 at masked frames, -100 elsewhere), `(batch_size,
-            sequence_length)`.
+            What [`DataCollatorForData2VecAudio`] makes of the clean view and, with augmentation, `augmented_values`,
+            `(batch_size, num_samples)`.
         """
+        if self.augmentation is None:
+            return super().__call__(features)
         views = [make_views(feature, self.augmentation) for feature in features]
-        clean = self._pad([clean for clean, _ in views])
-        masks = draw_masks(
-            self.config,
-            [self._num_frames(len(waveform)) for waveform, _ in views],
-            self.config.num_frames(clean["input_values"].shape[1]),
-            [np.random.default_rng(int(feature["seed"])) for feature in features],
+        batch = super().__call__(
+            [{**feature, "input_values": clean} for feature, (clean, _) in zip(features, views, strict=True)]
         )
-        batch = {
-            "input_values": clean["input_values"],
-            "attention_mask": clean["attention_mask"],
-            "mask_time_indices": masks,
-            "labels": torch.where(masks, 0, IGNORED_LABEL),
-        }
-        if self.augmentation is not None:
-            batch["augmented_values"] = self._pad([augmented for _, augmented in views])["input_values"]
-        return batch
-
-    def _pad(self, waveforms: list[np.ndarray]) -> Mapping[str, torch.Tensor]:
-        return self.feature_extractor(
-            waveforms, sampling_rate=self.feature_extractor.sampling_rate, padding=True, return_tensors="pt"
+        augmented = self.feature_extractor(
+            [augmented for _, augmented in views],
+            sampling_rate=self.feature_extractor.sampling_rate,
+            padding=True,
+            return_tensors="pt",
         )
-
-    def _num_frames(self, num_samples: int) -> int:
-        num_frames = self.config.num_frames(num_samples)
-        if num_frames < 1:
-            raise ValueError(
-                f"A clip of {num_samples} samples is shorter than the model's receptive field of "
-                f"{self.config.receptive_field} samples. Set `min_seconds` so that such clips are left out."
-            )
-        return num_frames
+        return batch | {"augmented_values": augmented["input_values"]}
 
 
-def make_views(feature: Feature, augmentation: WaveformAugmentation | None) -> tuple[np.ndarray, np.ndarray]:
+def make_views(feature: Feature, augmentation: WaveformAugmentation) -> tuple[np.ndarray, np.ndarray]:
     """The clean and the augmented waveform of an item, of equal length and aligned: a change of speed is in both."""
     clean = np.asarray(feature["input_values"], dtype=np.float32)
-    if augmentation is None:
-        return clean, clean
     generator = augmentation_generator(int(feature["seed"]))
     clean = augmentation.change_speed(clean, generator)
     return clean, augmentation(clean, generator)

@@ -7,13 +7,7 @@ from typing import Any
 import torch
 
 from ..models.modeling_data2vec_aqc import Data2VecAqcForPreTrainingOutput
-from .monitoring import (
-    between_utterance_share,
-    code_counts,
-    codebook_perplexity,
-    codebook_usage,
-    feature_std,
-)
+from .monitoring import code_counts, codebook_perplexity, codebook_usage
 from .trainer import SelfDistillationTrainer
 
 _LOGGED_AS_THEY_ARE = (
@@ -35,17 +29,11 @@ class Data2VecAqcTrainer(SelfDistillationTrainer):
     from negatives, and how codes and clusters are used."""
 
     def step_metrics(self, outputs: Any) -> dict[str, torch.Tensor]:
-        """Figures of one forward pass."""
-        masked = outputs.mask_time_indices
-        num_frames = masked.numel() if outputs.frame_mask is None else outputs.frame_mask.sum()
-        return {
+        """Also the parts of the loss, and how well positives are told from negatives."""
+        return super().step_metrics(outputs) | {
             **{name: outputs[name] for name in _LOGGED_AS_THEY_ARE},
             "student_contrastive_accuracy": _accuracy(outputs.student_logits, outputs.slot_mask),
             "teacher_contrastive_accuracy": _accuracy(outputs.teacher_logits, outputs.slot_mask),
-            "target_std": feature_std(outputs.targets[outputs.prediction_mask]),
-            "prediction_std": feature_std(outputs.predictions),
-            "between_utterance_share": between_utterance_share(outputs.targets, outputs.frame_mask),
-            "masked_share": masked.sum() / num_frames,
         }
 
     @torch.no_grad()
