@@ -51,6 +51,7 @@ from hf_ssl.training import (
     CollapseGuardCallback,
     Data2VecAqcTrainer,
     PreTrainingTrainer,
+    QuantizerGuardCallback,
     SelfDistillationTrainer,
 )
 from hf_ssl.training.arguments import (
@@ -207,7 +208,7 @@ def make_trainer(
                 model=model,
                 data_collator=DataCollatorForData2VecAqc(feature_extractor, model.config, augmentation),
                 processing_class=feature_extractor,
-                callbacks=[CollapseGuardCallback()],
+                callbacks=[QuantizerGuardCallback()],
                 **arguments,
             )
         case Data2Vec2AudioConfig():

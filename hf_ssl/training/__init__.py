@@ -7,7 +7,7 @@ from .callbacks import (
     NonFiniteGradientCallback,
     TeacherUpdateCallback,
 )
-from .data2vec_aqc import Data2VecAqcTrainer
+from .data2vec_aqc import Data2VecAqcTrainer, QuantizerGuardCallback
 from .monitoring import between_utterance_share, feature_std
 from .trainer import (
     AudioTrainer,
@@ -26,6 +26,7 @@ __all__ = [
     "Data2VecAqcTrainer",
     "NonFiniteGradientCallback",
     "PreTrainingTrainer",
+    "QuantizerGuardCallback",
     "SelfDistillationTrainer",
     "TeacherUpdateCallback",
     "between_utterance_share",

@@ -74,3 +74,10 @@ def test_padding_in_targets_compares_all_settings(tmp_path: Path) -> None:
     accuracies = script.main(["--output_dir", str(tmp_path), "--steps", "4", "--seeds", "1", "2", "--hours", "0.03"])
     assert list(accuracies) == list(script.SETTINGS)
     assert all(len(values) == 2 for values in accuracies.values())
+
+
+def test_picked_negatives_cost_less_and_lose_nothing() -> None:
+    script = load_script("benchmarks/negatives_memory")
+    figures = script.main(["--batch_size", "2", "--num_masked", "40", "--num_negatives", "30", "--size", "64"])
+    assert figures["picked_loss"] == pytest.approx(figures["materialised_loss"], rel=1e-5)
+    assert figures["picked_mib"] < figures["materialised_mib"] / 5

@@ -12,12 +12,20 @@ from transformers import AutoModelForPreTraining, get_scheduler
 
 from hf_ssl import Data2Vec2AudioForCTC, Data2VecAudioPreTrainingConfig
 from hf_ssl.training.arguments import ModelArguments, parse_arguments, read_recipe
-from hf_ssl.training.model_sizes import BEST_RQ_TINY, DATA2VEC2_AUDIO_TINY, DATA2VEC_AUDIO_TINY, data2vec2_audio_config
+from hf_ssl.training.model_sizes import (
+    BEST_RQ_TINY,
+    DATA2VEC2_AUDIO_TINY,
+    DATA2VEC_AQC_TINY,
+    DATA2VEC_AUDIO_TINY,
+    data2vec2_audio_config,
+)
 from hf_ssl.training.running import override_config
 
 IMAGES = ("data2vec2_vision", "image_")  # in test_image_recipes.py
 RECIPES = sorted(path for path in (SCRIPTS / "recipes").glob("*.yaml") if not path.stem.startswith(IMAGES))
-PRETRAINING = [path for path in RECIPES if path.name.startswith(("data2vec2_audio", "data2vec_audio", "best_rq"))]
+PRETRAINING = [
+    path for path in RECIPES if path.name.startswith(("data2vec2_audio", "data2vec_audio", "data2vec_aqc", "best_rq"))
+]
 PUBLISHED_CTC = [path for path in RECIPES if path.stem in ("ctc_10min", "ctc_1h", "ctc_10h", "ctc_100h", "ctc_960h")]
 # Other recipes that start from a pre-trained model, and the script and flags of each.
 STARTING_FROM_A_MODEL = {
@@ -41,6 +49,8 @@ NUM_PARAMETERS = {
     "data2vec2_audio_cpu_hour": 1_263_748,
     "data2vec_audio_base": 93_754_880,
     "data2vec_audio_laptop": 3_671_808,
+    "data2vec_aqc_base": 94_427_776,
+    "data2vec_aqc_laptop": 3_754_112,
     "best_rq_open_source_base": 94_029_024,
     "best_rq_paper_xl": 613_920_288,
     "best_rq_one_gpu": 94_029_024,
@@ -50,6 +60,7 @@ NUM_PARAMETERS = {
 SHRUNK = {
     "data2vec2-audio": DATA2VEC2_AUDIO_TINY | {"num_prenet_layers": 1},
     "data2vec-audio": DATA2VEC_AUDIO_TINY,
+    "data2vec-aqc": DATA2VEC_AQC_TINY,
     "best-rq": BEST_RQ_TINY,
 }
 # Clips per update that the comment of each recipe promises.
@@ -61,6 +72,8 @@ GLOBAL_BATCH = {
     "data2vec2_audio_cpu_hour": 4,
     "data2vec_audio_base": 320,
     "data2vec_audio_laptop": 8,
+    "data2vec_aqc_base": 320,
+    "data2vec_aqc_laptop": 8,
     "best_rq_open_source_base": 576,
     "best_rq_paper_xl": 512,
     "best_rq_one_gpu": 96,
@@ -134,6 +147,7 @@ def test_pre_training_shrunk(path, recordings, tmp_path):
         "0.3",
     ]
     flags += ["--config_overrides", json.dumps(shrunk), "--logging_steps", "1", "--save_strategy", "no", *QUICK]
+    flags += ["--noise_data", str(recordings)] if "noise_prob" in recipe else []
     trainer = load_script("pretrain_speech").main([str(path), *flags])
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     assert len(losses) == 2

@@ -1,0 +1,128 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Pre-training of data2vec-aqc with the script, its figures and its guard, and fine-tuning from its folder."""
+
+import logging
+from pathlib import Path
+
+import pytest
+import torch
+from training_helpers import QUICK, load_script
+from transformers import AutoModelForCTC, TrainerControl, TrainerState
+
+from hf_ssl import Data2VecAqcForPreTraining
+from hf_ssl.training import QuantizerGuardCallback
+
+SHARES = (
+    "dead_cluster_share",
+    "cluster_mate_share",
+    "collision_share",
+    "student_contrastive_accuracy",
+    "teacher_contrastive_accuracy",
+    "codebook_usage",
+    "masked_share",
+)
+LOSSES = (
+    "regression_loss",
+    "student_contrastive_loss",
+    "teacher_contrastive_loss",
+    "diversity_loss",
+    "features_penalty",
+    "probability_perplexity",
+    "code_perplexity",
+    "target_std",
+    "prediction_std",
+)
+
+
+def pretrain(recordings: Path, folder: Path, *flags: str):
+    return load_script("pretrain_speech").main(
+        [
+            "--model_type",
+            "data2vec-aqc",
+            "--model_size",
+            "tiny",
+            "--data",
+            str(recordings),
+            "--min_seconds",
+            "0.3",
+            "--output_dir",
+            str(folder),
+            "--max_steps",
+            "3",
+            "--logging_steps",
+            "1",
+            "--per_device_train_batch_size",
+            "4",
+            *QUICK,
+            *flags,
+        ]
+    )
+
+
+def test_script_pretrains_and_logs_every_part(recordings: Path, transcribed: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    noise = ["--noise_data", str(recordings), "--noise_prob", "0.8", "--reverberation_prob", "0.5"]
+    trainer = pretrain(recordings, folder, *noise)
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    assert len(logs) == 3
+    for entry in logs:
+        assert all(torch.isfinite(torch.tensor(entry[name])) for name in LOSSES)
+        assert all(0 <= entry[name] <= 1 for name in SHARES)
+        parts = (
+            entry["regression_loss"]
+            + 0.5 * (entry["student_contrastive_loss"] + entry["teacher_contrastive_loss"])
+            + 0.1 * entry["diversity_loss"]
+            + 10 * entry["features_penalty"]
+        )
+        assert entry["loss"] == pytest.approx(parts, rel=1e-3)
+    model = Data2VecAqcForPreTraining.from_pretrained(folder)
+    assert model.teacher.num_updates == 3
+
+    out = tmp_path / "recogniser"
+    flags = ["--model_name_or_path", str(folder), "--data", str(transcribed), "--output_dir", str(out)]
+    load_script("finetune_ctc").main([*flags, "--max_steps", "2", "--logging_steps", "1", *QUICK])
+    recogniser = AutoModelForCTC.from_pretrained(out)
+    assert {name.partition(".")[0] for name in recogniser.state_dict()} == {"data2vec_aqc", "lm_head"}
+
+
+def test_workers_and_batches_do_not_change_what_is_drawn(recordings: Path, tmp_path: Path) -> None:
+    """The same losses with decoding, augmentation and masks in another process."""
+    losses = []
+    for workers in ("0", "1"):
+        trainer = pretrain(
+            recordings,
+            tmp_path / workers,
+            "--white_noise_prob",
+            "1",
+            "--dataloader_num_workers",
+            workers,
+            "--save_strategy",
+            "no",
+        )
+        losses.append([entry["regression_loss"] for entry in trainer.state.log_history if "loss" in entry])
+    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+
+
+def test_without_augmentation_the_script_says_so(
+    recordings: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, logger="hf_ssl"):
+        pretrain(recordings, tmp_path, "--max_steps", "1", "--save_strategy", "no")
+    assert "the student sees what the teacher sees" in caplog.text
+
+
+def test_other_families_may_be_augmented(recordings: Path, tmp_path: Path) -> None:
+    flags = ["--model_size", "tiny", "--data", str(recordings), "--min_seconds", "0.3", "--output_dir"]
+    common = ["--max_steps", "1", "--logging_steps", "1", "--save_strategy", "no", *QUICK]
+    losses = []
+    for name, augmentation in (("plain", []), ("noisy", ["--white_noise_prob", "1"])):
+        trainer = load_script("pretrain_speech").main([*flags, str(tmp_path / name), *augmentation, *common])
+        losses.append(trainer.state.log_history[0]["loss"])
+    assert losses[0] != losses[1]
+
+
+@pytest.mark.parametrize(("share", "stops"), [(0.02, False), (0.9, True)])
+def test_guard_stops_when_the_quantizer_has_collapsed(share: float, stops: bool) -> None:
+    guard, control = QuantizerGuardCallback(stop=True), TrainerControl()
+    guard.on_log(None, TrainerState(global_step=1, max_steps=100), control, logs={"collision_share": share})
+    assert control.should_training_stop == stops
