@@ -47,9 +47,9 @@ def convert_checkpoint(
     the file holds decides which conversion it is.
 
     Args:
-        path: A fairseq checkpoint of data2vec for speech or of data2vec 2.0 for speech or images: pre-training
-            (student and teacher) or fine-tuned (CTC; `mae_image_classification`); or a checkpoint folder of
-            SpeechBrain's BEST-RQ recipe.
+        path: A fairseq checkpoint of data2vec or data2vec-aqc for speech, or of data2vec 2.0 for speech or images:
+        pre-training (student and teacher) or fine-tuned (CTC; `mae_image_classification`); or a checkpoint folder
+        of SpeechBrain's BEST-RQ recipe.
         out_dir: Folder to write; created if it does not exist.
         dictionary: fairseq's `dict.ltr.txt`, for a fine-tuned checkpoint that has no symbols of its own.
         license: Identifier of the licence for the card. Checkpoints do not say.
@@ -152,6 +152,7 @@ def _write_folder(conversion: Conversion, checkpoint: FairseqCheckpoint, out_dir
     record = make_record(checkpoint, conversion.dictionary)
     write_record(record, out_dir)
     not_kept = [f"Not kept of the original file: {', '.join(map(repr, record.left_out))}."] if record.left_out else []
+    model_type = conversion.model.config.model_type
     facts = CardFacts(
         model_class=type(conversion.model).__name__,
         use=_use(conversion),
@@ -160,7 +161,8 @@ def _write_folder(conversion: Conversion, checkpoint: FairseqCheckpoint, out_dir
         sha256=file_sha256(checkpoint.path),
         num_updates=checkpoint.num_updates,
         limits=[*conversion.limits, *not_kept],
-        is_transformers_own=conversion.model.config.model_type == "data2vec-audio",
+        is_transformers_own=model_type == "data2vec-audio",
+        family=model_type.removesuffix("-audio").removesuffix("-vision"),
     )
     make_card(facts).save(out_dir / "README.md")
 

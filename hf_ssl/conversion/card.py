@@ -88,6 +88,7 @@ class CardFacts(NamedTuple):
         num_updates: Optimizer steps of the original.
         limits: Further sentences.
         is_transformers_own: Whether the encoder is one of transformers' own.
+        family: Tag of the family.
     """
 
     model_class: str
@@ -98,19 +99,19 @@ class CardFacts(NamedTuple):
     num_updates: int
     limits: Sequence[str]
     is_transformers_own: bool = False
+    family: str = "data2vec2"
 
 
 def make_card(facts: CardFacts) -> ModelCard:
     """The card, with metadata that the Hub reads."""
     use = facts.use
     is_speech = use.sampling_rate is not None
-    family = "data2vec" if facts.is_transformers_own else "data2vec2"
     custom_code = [] if facts.is_transformers_own and use.pipeline_tag else ["custom_code"]
     metadata = ModelCardData(
         library_name="transformers",
         license=facts.license,
         pipeline_tag=use.pipeline_tag,
-        tags=["hf_ssl", family, use.field, *custom_code],
+        tags=["hf_ssl", facts.family, use.field, *custom_code],
     )
     read = f"Audio is mono, {use.sampling_rate} Hz" if is_speech else "Images are RGB, of any size"
     padding = _PADDING_LIMIT + ("" if facts.is_transformers_own else _PADDING_OPTION)

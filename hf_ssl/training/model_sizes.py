@@ -354,11 +354,12 @@ DATA2VEC_AQC_TINY: dict[str, Any] = DATA2VEC_AUDIO_TINY | {
 }
 
 # For a laptop: data2vec's small model with a small codebook, because every code must be met often enough to be
-# learned, and with a temperature that falls within the run.
+# learned, with a temperature that falls within the run, and with ten times the weight on the diversity of codes.
 DATA2VEC_AQC_SMALL: dict[str, Any] = DATA2VEC_AUDIO_SMALL | {
     "proj_codevector_dim": 128,
     "num_codevectors_per_group": 64,
     "gumbel_temperature": [2.0, 0.5, 0.999],
+    "diversity_loss_weight": 1.0,
     "num_negatives": 50,
 }
 

@@ -4,7 +4,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 from training_helpers import QUICK, load_script, write_metadata, write_recordings
 
 
@@ -81,3 +83,15 @@ def test_picked_negatives_cost_less_and_lose_nothing() -> None:
     figures = script.main(["--batch_size", "2", "--num_masked", "40", "--num_negatives", "30", "--size", "64"])
     assert figures["picked_loss"] == pytest.approx(figures["materialised_loss"], rel=1e-5)
     assert figures["picked_mib"] < figures["materialised_mib"] / 5
+
+
+def test_cluster_mates_of_both_scopes(tmp_path: Path) -> None:
+    generator = np.random.default_rng(0)
+    for index in range(3):
+        soundfile.write(tmp_path / f"{index}.wav", 0.1 * generator.standard_normal(72_000), 16_000)
+    script = load_script("benchmarks/cluster_mates")
+    rows = script.main(["--data", str(tmp_path), "--batch_sizes", "2", "3"])
+    assert [(row["scope"], row["batch_size"]) for row in rows] == [
+        (scope, size) for scope in ("utterance", "batch") for size in (2, 3)
+    ]
+    assert all(0 < row["cluster_mate_share"] < 1 for row in rows)

@@ -1,8 +1,8 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 import pytest
 
-from hf_ssl import BestRqConfig, Data2Vec2AudioConfig
-from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
+from hf_ssl import BestRqConfig, Data2Vec2AudioConfig, Data2VecAqcConfig
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec_aqc_config
 
 
 def test_base_is_the_configurations_default():
@@ -42,3 +42,17 @@ def test_best_rq_sizes():
     assert best_rq_config("small").inputs_to_logits_ratio == best_rq_config("base").inputs_to_logits_ratio
     with pytest.raises(ValueError, match="tiny, small or base, got 'large'"):
         best_rq_config("large")
+
+
+def test_data2vec_aqc_sizes():
+    assert data2vec_aqc_config("base").to_dict() == Data2VecAqcConfig().to_dict()
+    base = data2vec_aqc_config("base")
+    assert (base.proj_codevector_dim, base.num_negatives, base.cluster_factor, base.scale_factor) == (
+        256,
+        100,
+        16,
+        0.3,
+    )
+    assert data2vec_aqc_config("small").inputs_to_logits_ratio == base.inputs_to_logits_ratio
+    with pytest.raises(ValueError, match="tiny, small or base, got 'large'"):
+        data2vec_aqc_config("large")
