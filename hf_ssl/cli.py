@@ -84,10 +84,10 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     convert = commands.add_parser(
         "convert",
         help="turn an original checkpoint into a folder that from_pretrained loads, or back",
-        description="Converts a fairseq checkpoint of data2vec or data2vec-aqc for speech, or of data2vec 2.0 for speech "
-        "or images, pre-trained (student and teacher) or fine-tuned (CTC, image classification), or SpeechBrain's "
-        "checkpoint folder of BEST-RQ; with --to, such a folder of ours to a checkpoint. Nothing in a checkpoint is "
-        "executed.",
+        description="Converts a fairseq checkpoint of data2vec or data2vec-aqc for speech, or of data2vec 2.0 for "
+        "speech or images, pre-trained (student and teacher) or fine-tuned (CTC, image classification), or "
+        "SpeechBrain's checkpoint folder of BEST-RQ; with --to, such a folder of ours to a checkpoint. Nothing in a "
+        "checkpoint is executed.",
     )
     convert.add_argument(
         "source", metavar="CHECKPOINT", help="the original's .pt file or CKPT+... folder; with --to, our folder"
