@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Models in use: transcripts and features of audio files of any length, and files for transformers' pipelines."""
 
-from .ctc_decoding import Decoding, GreedyDecoder, Word
+from .ctc_decoding import Decoding, GreedyDecoder, StreamingGreedyDecoder, Word
 from .features import extract_features
 from .inputs import Failures, InputFile, list_inputs
 from .language_model import BeamSearchDecoder, make_beam_search_decoder
@@ -19,6 +19,7 @@ __all__ = [
     "InputFile",
     "LoadedModel",
     "PipelineAudio",
+    "StreamingGreedyDecoder",
     "TimedWord",
     "Transcript",
     "Window",

@@ -9,13 +9,12 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from ..data.audio import AudioReadError, audio_info, read_audio, stream_audio
+from ..data.audio import AudioReadError, audio_info
 from .inputs import Failures, InputFile
 from .loading import LoadedModel
-from .streams import WaveformStatistics, waveform_statistics
 from .windows import Window, WindowSize, cut_windows, plan_windows
 
-# `(input_values, attention_mask or None)` -> `(batch_size, num_frames, ...)`
+# `(inputs, attention_mask or None)` -> `(batch_size, num_frames, ...)`
 Forward = Callable[[torch.Tensor, torch.Tensor | None], torch.Tensor]
 
 # Files are sorted by length within groups of so many batches: little padding, and results in order soon.
@@ -27,27 +26,27 @@ class Recording(NamedTuple):
 
     Attributes:
         file (`InputFile`): Where it is.
-        statistics (`WaveformStatistics`): Length and loudness.
+        num_samples (`int`): Its length at the model's rate.
         num_frames (`int`): Frames that all its windows keep together.
     """
 
     file: InputFile
-    statistics: WaveformStatistics
+    num_samples: int
     num_frames: int
 
 
-class WindowSamples(NamedTuple):
+class WindowSteps(NamedTuple):
     """A window of a recording on its way to the model.
 
     Attributes:
         recording (`Recording`): Whose window.
         window (`Window`): Which.
-        samples (`np.ndarray`): Its samples, normalised if the model wants it.
+        steps (`np.ndarray`): Its samples or mel frames, `(num_steps, *step_shape)`, normalised as the model wants it.
     """
 
     recording: Recording
     window: Window
-    samples: np.ndarray
+    steps: np.ndarray
 
 
 class EncodedWindow(NamedTuple):
@@ -83,8 +82,8 @@ def encode_files(
 ) -> Iterator[EncodedWindow]:
     """Encodes files in batches, the short ones first.
 
-    Waveforms are normalised by the statistics of their whole file, as in one pass over it. Files longer than a window
-    are decoded twice, therefore: once for the statistics, once for the windows; never more than a batch is held.
+    Inputs are normalised by the statistics of their whole file, as in one pass over it. Files longer than a window are
+    decoded several times, therefore: for the statistics, and for the windows; never more than a batch is held.
 
     Args:
         files: What to read.
@@ -98,22 +97,12 @@ def encode_files(
     by_length = _by_length(files, failures)
     progress.total = (progress.total or 0) + sum(seconds for seconds, _ in by_length)
     prepared = _prepare(by_length, loaded, size, failures)
-    seconds_per_frame = loaded.geometry.stride / loaded.feature_extractor.sampling_rate
-    for batch in _batches(prepared, batch_size, padding_is_harmless(loaded)):
+    for batch in _batches(prepared, batch_size, loaded.inputs.padding_is_harmless):
         frames = _encode(batch, loaded, forward)
         for row, (recording, window, _) in enumerate(batch):
             kept = slice(window.first_kept, window.first_kept + window.num_kept)
             yield EncodedWindow(recording, window, frames[row, kept])
-        progress.update(sum(item.window.num_kept for item in batch) * seconds_per_frame)
-
-
-def padding_is_harmless(loaded: LoadedModel) -> bool:
-    """Whether a masked, padded waveform has the same frames as alone; if not, batches hold equal lengths only.
-
-    Group norm over time counts padding, and so do data2vec 2.0's convolutions with `convolve_padding`.
-    """
-    fields = loaded.model.config.to_dict()
-    return fields.get("feat_extract_norm") == "layer" and not fields.get("convolve_padding", False)
+        progress.update(sum(item.window.num_kept for item in batch) * loaded.seconds_per_frame)
 
 
 def _by_length(files: Sequence[InputFile], failures: Failures) -> list[tuple[float, InputFile]]:
@@ -131,7 +120,7 @@ def _by_length(files: Sequence[InputFile], failures: Failures) -> list[tuple[flo
 
 def _prepare(
     files: Sequence[tuple[float, InputFile]], loaded: LoadedModel, size: WindowSize, failures: Failures
-) -> Iterator[WindowSamples]:
+) -> Iterator[WindowSteps]:
     for seconds, file in files:
         try:
             yield from _windows_of_file(seconds, file, loaded, size)
@@ -139,40 +128,26 @@ def _prepare(
             failures.add(file.path, error.reason)
 
 
-def _windows_of_file(
-    seconds: float, file: InputFile, loaded: LoadedModel, size: WindowSize
-) -> Iterator[WindowSamples]:
-    geometry, sampling_rate = loaded.geometry, loaded.feature_extractor.sampling_rate
-    statistics, blocks = _open_stream(
-        file.path, sampling_rate, seconds * sampling_rate > geometry.num_samples(size.window)
-    )
-    windows = plan_windows(statistics.num_samples, geometry, size)
-    if not windows:
+def _windows_of_file(seconds: float, file: InputFile, loaded: LoadedModel, size: WindowSize) -> Iterator[WindowSteps]:
+    inputs = loaded.inputs
+    is_long = seconds * inputs.steps_per_second > inputs.geometry.num_steps(size.window)
+    num_samples, num_steps, blocks = inputs.open(file.path, is_long=is_long)
+    if num_samples < inputs.min_samples:
         raise AudioReadError(
             file.path,
-            f"too short: {statistics.num_samples} samples at {sampling_rate} Hz, the model needs at least "
-            f"{geometry.receptive_field} ({geometry.receptive_field / sampling_rate:.3f} s)",
+            f"too short: {num_samples} samples at {inputs.sampling_rate} Hz, the model needs at least "
+            f"{inputs.min_samples} ({inputs.min_samples / inputs.sampling_rate:.3f} s)",
         )
-    recording = Recording(file, statistics, geometry.num_frames(statistics.num_samples))
-    for window, samples in zip(windows, cut_windows(blocks, windows), strict=True):
-        if loaded.feature_extractor.do_normalize:
-            samples = statistics.normalize(samples)
-        yield WindowSamples(recording, window, samples)
+    recording = Recording(file, num_samples, inputs.geometry.num_frames(num_steps))
+    windows = plan_windows(num_steps, inputs.geometry, size)
+    for window, steps in zip(windows, cut_windows(blocks, windows), strict=True):
+        yield WindowSteps(recording, window, steps)
 
 
-def _open_stream(path: str, sampling_rate: int, is_long: bool) -> tuple[WaveformStatistics, Iterator[np.ndarray]]:
-    if is_long:
-        statistics = waveform_statistics(path, sampling_rate=sampling_rate)
-        return statistics, stream_audio(path, sampling_rate=sampling_rate)
-    waveform = read_audio(path, sampling_rate=sampling_rate)
-    mean, variance = float(waveform.mean(dtype=np.float64)), float(waveform.var(dtype=np.float64))
-    return WaveformStatistics(len(waveform), mean, variance), iter([waveform])
-
-
-def _batches(items: Iterator[WindowSamples], batch_size: int, mix_lengths: bool) -> Iterator[list[WindowSamples]]:
-    batch: list[WindowSamples] = []
+def _batches(items: Iterator[WindowSteps], batch_size: int, mix_lengths: bool) -> Iterator[list[WindowSteps]]:
+    batch: list[WindowSteps] = []
     for item in items:
-        differs = bool(batch) and len(item.samples) != len(batch[0].samples)
+        differs = bool(batch) and len(item.steps) != len(batch[0].steps)
         if len(batch) == batch_size or (differs and not mix_lengths):
             yield batch
             batch = []
@@ -182,14 +157,14 @@ def _batches(items: Iterator[WindowSamples], batch_size: int, mix_lengths: bool)
 
 
 @torch.inference_mode()
-def _encode(batch: Sequence[WindowSamples], loaded: LoadedModel, forward: Forward) -> torch.Tensor:
+def _encode(batch: Sequence[WindowSteps], loaded: LoadedModel, forward: Forward) -> torch.Tensor:
     """`(batch_size, num_frames, ...)`, on the CPU."""
-    lengths = [len(item.samples) for item in batch]
-    input_values = torch.zeros(len(batch), max(lengths))
+    lengths = [len(item.steps) for item in batch]
+    inputs = torch.zeros(len(batch), max(lengths), *loaded.inputs.step_shape)
     attention_mask = torch.zeros(len(batch), max(lengths), dtype=torch.long)
     for row, item in enumerate(batch):
-        input_values[row, : lengths[row]] = torch.from_numpy(item.samples)
+        inputs[row, : lengths[row]] = torch.from_numpy(item.steps)
         attention_mask[row, : lengths[row]] = 1
     model = loaded.model
     mask = attention_mask.to(model.device) if min(lengths) < max(lengths) else None
-    return forward(input_values.to(model.device, model.dtype), mask).cpu()
+    return forward(inputs.to(model.device, model.dtype), mask).cpu()

@@ -1,13 +1,11 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """From the logits of connectionist temporal classification to words with times: the likeliest token of every frame."""
 
-from typing import Any, NamedTuple, Protocol
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
 
-import numpy as np
 import torch
 from transformers import Wav2Vec2CTCTokenizer
-
-_MAX_FRAMES = 3000  # a minute
 
 
 class Word(NamedTuple):
@@ -54,47 +52,82 @@ class GreedyDecoder:
     doubled letters became single ones ("hello" -> "helo"); without `skip_special_tokens`, as in transformers'
     recognition pipeline, `<s>` would stand in the text. Repeated spaces are one.
 
-    Long recordings are decoded piece by piece, cut behind a word: about a minute of tokens is held.
-
     Args:
         tokenizer (`Wav2Vec2CTCTokenizer`): The model's.
     """
 
     def __init__(self, tokenizer: Wav2Vec2CTCTokenizer) -> None:
-        self.tokenizer = tokenizer
-        self._silent_ids = np.array(silent_ids(tokenizer))
-        self._begin()
-
-    def _begin(self) -> None:
-        self._held = np.zeros(0, dtype=np.int64)
-        self._num_done = 0
+        self.stream = StreamingGreedyDecoder(tokenizer)
         self._words: list[Word] = []
 
     def add(self, logits: torch.Tensor) -> None:
         """Takes the next frames of the recording, `(num_frames, vocab_size)`."""
-        token_ids = logits.argmax(-1).numpy()
-        token_ids[np.isin(token_ids, self._silent_ids)] = self.tokenizer.pad_token_id
-        self._held = np.concatenate([self._held, token_ids])
-        if len(self._held) > _MAX_FRAMES:
-            delimiters = np.flatnonzero(self._held == self.tokenizer.word_delimiter_token_id)
-            self._decode(int(delimiters[-1]) + 1 if len(delimiters) else 0)
+        self._words += self.stream.add(logits)
 
     def finish(self) -> Decoding:
         """Returns what was recognised since the last `finish`, and begins a new recording."""
-        self._decode(len(self._held))
-        words = self._words
-        self._begin()
+        words = self._words + self.stream.finish()
+        self._words = []
         return Decoding(" ".join(word.text for word in words), words)
 
-    def _decode(self, num_frames: int) -> None:
-        """Decodes the first frames of those that are held."""
-        decoded: Any = self.tokenizer.decode(self._held[:num_frames], output_word_offsets=True)
-        for offsets in decoded.word_offsets:
-            text = offsets["word"].lower() if self.tokenizer.do_lower_case else offsets["word"]
-            first_frame, end_frame = int(offsets["start_offset"]), int(offsets["end_offset"])
-            self._words.append(Word(text, self._num_done + first_frame, self._num_done + end_frame))
-        self._held = self._held[num_frames:]
-        self._num_done += num_frames
+
+class StreamingGreedyDecoder:
+    """[`GreedyDecoder`] that gives each word once it is complete, that is when the next word delimiter has come.
+
+    Holds the letters of one word.
+
+    Args:
+        tokenizer (`Wav2Vec2CTCTokenizer`): The model's.
+        silent (`Iterable[int]`, *optional*): Tokens that stand for no text; see [`silent_ids`] if absent.
+    """
+
+    def __init__(self, tokenizer: Wav2Vec2CTCTokenizer, silent: Iterable[int] | None = None) -> None:
+        self.tokenizer = tokenizer
+        self._silent_ids = frozenset(silent_ids(tokenizer) if silent is None else silent)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._num_frames = 0
+        self._last_id: int | None = None  # of the frame before; None after what stands for no letter
+        self._begin_word()
+
+    def _begin_word(self) -> None:
+        self._letter_ids: list[int] = []
+        self._first_frame, self._end_frame = 0, 0
+
+    def add(self, logits: torch.Tensor) -> list[Word]:
+        """Takes the next frames of the stream, `(num_frames, vocab_size)`; returns the words that they complete."""
+        words = []
+        for token_id in logits.argmax(-1).tolist():
+            if token_id == self.tokenizer.word_delimiter_token_id:
+                words += self._complete_word()
+            self._add_frame(token_id)
+        return words
+
+    def finish(self) -> list[Word]:
+        """Returns the last word, if there is one, and begins a new stream."""
+        words = self._complete_word()
+        self._begin()
+        return words
+
+    def _add_frame(self, token_id: int) -> None:
+        is_letter = token_id not in self._silent_ids and token_id != self.tokenizer.word_delimiter_token_id
+        if is_letter and token_id != self._last_id:
+            if not self._letter_ids:
+                self._first_frame = self._num_frames
+            self._letter_ids.append(token_id)
+        self._num_frames += 1
+        if is_letter:
+            self._end_frame = self._num_frames
+        self._last_id = token_id if is_letter else None
+
+    def _complete_word(self) -> list[Word]:
+        if not self._letter_ids:
+            return []
+        text = "".join(self.tokenizer.convert_ids_to_tokens(self._letter_ids))
+        word = Word(text.lower() if self.tokenizer.do_lower_case else text, self._first_frame, self._end_frame)
+        self._begin_word()
+        return [word]
 
 
 def silent_ids(tokenizer: Wav2Vec2CTCTokenizer) -> list[int]:

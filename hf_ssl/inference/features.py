@@ -14,7 +14,6 @@ from .batching import Forward, Recording, encode_files, in_groups
 from .feature_files import FeatureFile
 from .inputs import Failures, InputFile
 from .loading import LoadedModel, check_frames, probe_frames
-from .windows import WindowSize
 
 INDEX_NAME = "index.jsonl"
 
@@ -60,8 +59,7 @@ def extract_features(
     Raises:
         ValueError: There is no such layer, or the folder is not empty, or the windows make no sense.
     """
-    sampling_rate = loaded.feature_extractor.sampling_rate
-    size = WindowSize.of_seconds(loaded.geometry, sampling_rate, window_seconds, overlap_seconds)
+    size = loaded.window_size(window_seconds, overlap_seconds)
     layers = resolve_layers(loaded, layer)
     forward = _hidden_states(loaded, layers)
     index_path = _make_folder(Path(out_dir)) / INDEX_NAME
@@ -90,7 +88,7 @@ def resolve_layers(loaded: LoadedModel, layer: int | None) -> list[int]:
     """Numbers of the layers asked for, as a look at the model's `hidden_states` shows them.
 
     Raises:
-        ValueError: There is no such layer, or the layers have another frame rate than the waveform encoder.
+        ValueError: There is no such layer, or the layers have another frame rate than the convolutions before them.
     """
     with torch.inference_mode():
         hidden_states = loaded.model(probe_frames(loaded), output_hidden_states=True).hidden_states
@@ -104,8 +102,8 @@ def resolve_layers(loaded: LoadedModel, layer: int | None) -> list[int]:
 
 
 def _hidden_states(loaded: LoadedModel, layers: Sequence[int]) -> Forward:
-    def forward(input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        outputs = loaded.model(input_values, attention_mask=attention_mask, output_hidden_states=True)
+    def forward(inputs: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        outputs = loaded.model(inputs, attention_mask=attention_mask, output_hidden_states=True)
         return torch.stack([outputs.hidden_states[layer] for layer in layers], dim=2)
 
     return forward
@@ -131,13 +129,12 @@ def _storable(frames: torch.Tensor) -> torch.Tensor:
 def _index_entry(
     recording: Recording, output: Path, loaded: LoadedModel, layer: int | None, layers: list[int]
 ) -> dict[str, str | int | float | None]:
-    sampling_rate = loaded.feature_extractor.sampling_rate
     return {
         "source": recording.file.path,
         "output": output.as_posix(),
         "frames": recording.num_frames,
-        "frame_rate": sampling_rate / loaded.geometry.stride,
-        "seconds": round(recording.statistics.num_samples / sampling_rate, 3),
+        "frame_rate": loaded.inputs.steps_per_second / loaded.inputs.geometry.stride,
+        "seconds": round(recording.num_samples / loaded.inputs.sampling_rate, 3),
         "layer": "all" if layer is None else layers[0],
         "model": loaded.model.config.name_or_path,
     }

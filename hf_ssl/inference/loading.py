@@ -10,27 +10,40 @@ from transformers import (
     AutoModelForCTC,
     AutoTokenizer,
     PreTrainedModel,
+    SequenceFeatureExtractor,
     Wav2Vec2CTCTokenizer,
-    Wav2Vec2FeatureExtractor,
 )
 
-from .windows import FrameGeometry
+from .input_makers import InputMaker, make_input_maker
+from .windows import WindowSize
 
 _NUM_PROBE_FRAMES = 4
 
 
 class LoadedModel(NamedTuple):
-    """A model in evaluation mode with what it needs to read waveforms.
+    """A model in evaluation mode with what it needs to read audio.
 
     Attributes:
         model (`PreTrainedModel`): On its device.
-        feature_extractor (`Wav2Vec2FeatureExtractor`): Sampling rate, and whether waveforms are normalised.
-        geometry (`FrameGeometry`): Its frames.
+        feature_extractor (`SequenceFeatureExtractor`): As it was saved.
+        inputs (`InputMaker`): Makes the model's input of files.
     """
 
     model: PreTrainedModel
-    feature_extractor: Wav2Vec2FeatureExtractor
-    geometry: FrameGeometry
+    feature_extractor: SequenceFeatureExtractor
+    inputs: InputMaker
+
+    @property
+    def seconds_per_frame(self) -> float:
+        """From one frame of the model to the next."""
+        return self.inputs.geometry.stride / self.inputs.steps_per_second
+
+    def window_size(self, window_seconds: float, overlap_seconds: float) -> WindowSize:
+        """Windows of long recordings, see [`WindowSize.of_seconds`]."""
+        inputs = self.inputs
+        return WindowSize.of_seconds(
+            inputs.geometry, inputs.steps_per_second, window_seconds, overlap_seconds, inputs.alignment
+        )
 
 
 def load_encoder(name_or_path: str, *, device: str | None = None, dtype: str = "float32") -> LoadedModel:
@@ -42,7 +55,7 @@ def load_encoder(name_or_path: str, *, device: str | None = None, dtype: str = "
         dtype (`str`): `"float32"`, `"bfloat16"` or `"float16"`.
 
     Raises:
-        ValueError: It cannot be opened, lacks weights, or does not read waveforms.
+        ValueError: It cannot be opened, lacks weights, or reads neither waveforms nor our log-mel features.
     """
     return _load(AutoModel, name_or_path, device, dtype)
 
@@ -79,11 +92,8 @@ def _load(auto_class: Any, name_or_path: str, device: str | None, dtype: str) ->
             "recognise speech: training_scripts/finetune_ctc.py"
         )
     feature_extractor = _open(AutoFeatureExtractor, name_or_path, "feature extractor")
-    if not isinstance(feature_extractor, Wav2Vec2FeatureExtractor):
-        kind = type(feature_extractor).__name__
-        raise ValueError(f"expected a Wav2Vec2FeatureExtractor (waveforms) in {name_or_path}, got a {kind}")
-    geometry = FrameGeometry.of(model.config)
-    return LoadedModel(_to_device(model, device), feature_extractor, geometry)
+    inputs = make_input_maker(feature_extractor, model.config, name_or_path)
+    return LoadedModel(_to_device(model, device), feature_extractor, inputs)
 
 
 def _open(auto_class: Any, name_or_path: str, what: str, **options) -> Any:
@@ -104,9 +114,10 @@ def _to_device(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
 
 
 def probe_frames(loaded: LoadedModel) -> torch.Tensor:
-    """Noise of a few frames, `(1, num_samples)`, to see a model's shapes and dtype before any file is read."""
+    """Noise of a few frames, `(1, num_steps, *step_shape)`, to see a model's shapes before any file is read."""
     generator = torch.Generator().manual_seed(0)
-    noise = torch.randn(1, loaded.geometry.num_samples(_NUM_PROBE_FRAMES), generator=generator)
+    num_steps = loaded.inputs.geometry.num_steps(_NUM_PROBE_FRAMES)
+    noise = torch.randn(1, num_steps, *loaded.inputs.step_shape, generator=generator)
     return noise.to(loaded.model.device, loaded.model.dtype)
 
 
@@ -114,7 +125,7 @@ def check_frames(output: torch.Tensor, model: PreTrainedModel) -> None:
     """Raises `ValueError` if the output of `probe_frames`, `(1, num_frames, ...)`, has another number of frames."""
     if output.shape[1] != _NUM_PROBE_FRAMES:
         raise ValueError(
-            f"{type(model).__name__} changes the frame rate behind its waveform encoder ({output.shape[1]} frames "
+            f"{type(model).__name__} changes the frame rate behind its convolutions ({output.shape[1]} frames "
             f"where {_NUM_PROBE_FRAMES} were expected), which windows cannot follow"
         )
 

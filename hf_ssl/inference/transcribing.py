@@ -10,10 +10,9 @@ import torch
 from tqdm import tqdm
 
 from .batching import EncodedWindow, Forward, Recording, encode_files, in_groups
-from .ctc_decoding import CTCDecoder, Decoding
+from .ctc_decoding import CTCDecoder, Decoding, Word
 from .inputs import Failures, InputFile
 from .loading import LoadedModel, check_frames, probe_frames
-from .windows import WindowSize
 
 
 class TimedWord(NamedTuple):
@@ -73,8 +72,7 @@ def transcribe(
         ValueError: The windows make no sense, or the model changes the frame rate; before anything is transcribed.
     """
     forward = _logits(loaded)
-    sampling_rate = loaded.feature_extractor.sampling_rate
-    size = WindowSize.of_seconds(loaded.geometry, sampling_rate, window_seconds, overlap_seconds)
+    size = loaded.window_size(window_seconds, overlap_seconds)
     encode = partial(encode_files, loaded=loaded, forward=forward, size=size, batch_size=batch_size, failures=failures)
     return _transcribe_groups(in_groups(files, batch_size), encode, decoder, loaded)
 
@@ -100,8 +98,8 @@ def _transcribe_groups(
 
 
 def _logits(loaded: LoadedModel) -> Forward:
-    def forward(input_values: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
-        return loaded.model(input_values, attention_mask=attention_mask).logits
+    def forward(inputs: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor:
+        return loaded.model(inputs, attention_mask=attention_mask).logits
 
     with torch.inference_mode():
         check_frames(forward(probe_frames(loaded), None), loaded.model)
@@ -109,10 +107,15 @@ def _logits(loaded: LoadedModel) -> Forward:
 
 
 def _transcript(recording: Recording, decoding: Decoding, loaded: LoadedModel) -> Transcript:
-    sampling_rate = loaded.feature_extractor.sampling_rate
-    seconds_per_frame = loaded.geometry.stride / sampling_rate
-    words = [
+    seconds = recording.num_samples / loaded.inputs.sampling_rate
+    return Transcript(
+        recording.file.path, seconds, decoding.text, timed_words(decoding.words, loaded.seconds_per_frame)
+    )
+
+
+def timed_words(words: Iterable[Word], seconds_per_frame: float) -> list[TimedWord]:
+    """From frames to seconds."""
+    return [
         TimedWord(word.text, word.first_frame * seconds_per_frame, word.end_frame * seconds_per_frame)
-        for word in decoding.words
+        for word in words
     ]
-    return Transcript(recording.file.path, recording.statistics.num_samples / sampling_rate, decoding.text, words)

@@ -1,9 +1,9 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Long recordings in windows: which samples a model sees at once, and which of its frames count.
+"""Long recordings in windows: which part a model sees at once, and which of its frames count.
 
-Convolutions without padding make frame `f` of the samples `f * stride` to `f * stride + receptive_field - 1`. A window
-that begins at a multiple of the stride therefore has the same frames as the whole recording: none is lost, doubled or
-shifted by cutting.
+Lengths are in steps of the model's input: samples of a waveform, or mel frames. Convolutions without padding make
+frame `f` of the steps `f * stride` to `f * stride + receptive_field - 1`. A window that begins at a multiple of the
+stride therefore has the same frames as the whole recording: none is lost, doubled or shifted by cutting.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,11 +14,11 @@ from transformers import PreTrainedConfig
 
 
 class FrameGeometry(NamedTuple):
-    """How frames lie on samples.
+    """How frames lie on the steps of the input.
 
     Attributes:
-        stride (`int`): Samples from one frame to the next.
-        receptive_field (`int`): Samples that one frame sees.
+        stride (`int`): Steps from one frame to the next.
+        receptive_field (`int`): Steps that one frame sees, and the fewest that make one.
     """
 
     stride: int
@@ -43,12 +43,12 @@ class FrameGeometry(NamedTuple):
             stride *= step
         return cls(stride, receptive_field)
 
-    def num_frames(self, num_samples: int) -> int:
-        """Frames of `num_samples` samples; 0 if they are fewer than the receptive field."""
-        return max((num_samples - self.receptive_field) // self.stride + 1, 0)
+    def num_frames(self, num_steps: int) -> int:
+        """Frames of `num_steps` steps; 0 if they are fewer than the receptive field."""
+        return max((num_steps - self.receptive_field) // self.stride + 1, 0)
 
-    def num_samples(self, num_frames: int) -> int:
-        """Fewest samples that have `num_frames` frames."""
+    def num_steps(self, num_frames: int) -> int:
+        """Fewest steps that have `num_frames` frames."""
         return (num_frames - 1) * self.stride + self.receptive_field
 
 
@@ -56,13 +56,13 @@ class Window(NamedTuple):
     """What a model sees at once, and what is kept of its frames.
 
     Attributes:
-        first_sample, num_samples (`int`): The part of the recording.
+        first_step, num_steps (`int`): The part of the recording.
         first_kept, num_kept (`int`): The frames that are kept, counted within the window.
         is_last (`bool`): Whether it is the recording's last window.
     """
 
-    first_sample: int
-    num_samples: int
+    first_step: int
+    num_steps: int
     first_kept: int
     num_kept: int
     is_last: bool
@@ -74,16 +74,24 @@ class WindowSize(NamedTuple):
     Attributes:
         window (`int`): Frames that the model sees at once.
         overlap (`int`): Frames at either inner edge of a window that are context only, and dropped.
+        alignment (`int`): Windows begin at multiples of it, as `window` and `overlap` are: the chunks that a model
+            cuts time into are then those of the whole recording.
     """
 
     window: int
     overlap: int
+    alignment: int = 1
 
     @classmethod
     def of_seconds(
-        cls, geometry: FrameGeometry, sampling_rate: int, window_seconds: float, overlap_seconds: float
+        cls,
+        geometry: FrameGeometry,
+        steps_per_second: float,
+        window_seconds: float,
+        overlap_seconds: float,
+        alignment: int = 1,
     ) -> "WindowSize":
-        """Rounds seconds to frames.
+        """Rounds seconds to frames, windows down and overlaps up to a multiple of `alignment`.
 
         Raises:
             ValueError: Nothing of a window would be kept, or a length is negative or not a number.
@@ -93,57 +101,64 @@ class WindowSize(NamedTuple):
                 "expected an overlap of at least 0 and less than half of the window, got "
                 f"window_seconds={window_seconds:g} and overlap_seconds={overlap_seconds:g}"
             )
-        window = geometry.num_frames(round(window_seconds * sampling_rate))
-        overlap = round(overlap_seconds * sampling_rate / geometry.stride)
+        window = geometry.num_frames(round(window_seconds * steps_per_second)) // alignment * alignment
+        overlap = round(overlap_seconds * steps_per_second / geometry.stride)
+        overlap += -overlap % alignment
         if window <= 2 * overlap:
+            chunks = "" if alignment == 1 else f" in chunks of {alignment}"
             raise ValueError(
-                f"a window of {window_seconds:g} s has {window} frames, and {overlap} at either edge are dropped "
-                f"(overlap_seconds={overlap_seconds:g}): nothing is left. Make the window longer"
+                f"a window of {window_seconds:g} s has {window} frames{chunks}, and {overlap} at either edge are "
+                f"dropped (overlap_seconds={overlap_seconds:g}): nothing is left. Make the window longer"
             )
-        return cls(window, overlap)
+        return cls(window, overlap, alignment)
 
 
-def plan_windows(num_samples: int, geometry: FrameGeometry, size: WindowSize) -> list[Window]:
+def plan_windows(num_steps: int, geometry: FrameGeometry, size: WindowSize) -> list[Window]:
     """Windows whose kept frames, one after the other, are all frames of the recording, each once.
 
-    A recording of at most `size.window` frames is one window, with all its samples. The windows of a longer one are
-    all equally long, so that they make batches without padding: the last begins earlier rather than being shorter.
+    A recording of at most `size.window` frames is one window, with all its steps. The windows of a longer one are all
+    equally long, so that they make batches without padding: the last begins earlier rather than being shorter (as far
+    as the alignment lets it).
 
     Returns:
         `list[Window]`: In order; empty if the recording is shorter than the receptive field.
     """
-    num_frames = geometry.num_frames(num_samples)
+    num_frames = geometry.num_frames(num_steps)
     if num_frames <= size.window:
-        return [Window(0, num_samples, 0, num_frames, True)] if num_frames else []
-    window_samples = geometry.num_samples(size.window)
+        return [Window(0, num_steps, 0, num_frames, True)] if num_frames else []
+    last_first_frame = num_frames - size.window
+    last_first_frame += -last_first_frame % size.alignment
     windows = []
     num_done = 0
     while num_done < num_frames:
-        first_frame = min(max(num_done - size.overlap, 0), num_frames - size.window)
-        is_last = first_frame + size.window == num_frames
+        first_frame = min(max(num_done - size.overlap, 0), last_first_frame)
+        is_last = first_frame + size.window >= num_frames
         end = num_frames if is_last else first_frame + size.window - size.overlap
-        first_kept = num_done - first_frame
-        windows.append(Window(first_frame * geometry.stride, window_samples, first_kept, end - num_done, is_last))
+        window_steps = geometry.num_steps(min(size.window, num_frames - first_frame))
+        windows.append(
+            Window(first_frame * geometry.stride, window_steps, num_done - first_frame, end - num_done, is_last)
+        )
         num_done = end
     return windows
 
 
 def cut_windows(blocks: Iterable[np.ndarray], windows: Iterable[Window]) -> Iterator[np.ndarray]:
-    """The samples of each window, from a stream of blocks; holds no more than a window and a block.
+    """The steps of each window, from a stream of blocks `(num_steps, ...)`; holds no more than a window and a block.
 
     Raises:
         ValueError: The stream ended before the last window did.
     """
     stream = iter(blocks)
-    held, first_held = np.zeros(0, dtype=np.float32), 0
+    parts: list[np.ndarray] = []
+    num_held, first_held = 0, 0
     for window in windows:
-        held, first_held = held[window.first_sample - first_held :], window.first_sample
-        parts, num_held = [held], len(held)
-        while num_held < window.num_samples:
+        end = window.first_step + window.num_steps
+        while first_held + num_held < end:
             block = next(stream, None)
             if block is None:
-                raise ValueError(f"a recording ended {window.num_samples - num_held} samples too early")
+                raise ValueError(f"a recording ended {end - first_held - num_held} steps too early")
             parts.append(block)
             num_held += len(block)
-        held = np.concatenate(parts)
-        yield held[: window.num_samples]
+        held = np.concatenate(parts)[window.first_step - first_held :]
+        parts, num_held, first_held = [held], len(held), window.first_step
+        yield held[: window.num_steps]

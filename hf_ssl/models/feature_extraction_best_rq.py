@@ -129,23 +129,29 @@ class BestRqFeatureExtractor(SequenceFeatureExtractor):
     def log_mel(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Features before normalisation, in decibels: `(batch_size, num_samples)` -> `(batch_size, num_mel_frames,
         feature_size)`."""
-        power = torch.view_as_real(self.spectrum(waveforms)).square().sum(-1)
-        filters = mel_filters(self.feature_size, self.win_length // 2 + 1, self.sampling_rate).to(power.device)
-        decibels = 10 * (power @ filters).clamp_min(SMALLEST_POWER).log10()
+        decibels = self.decibels(self.spectrum(waveforms))
         if self.top_db is None:
             return decibels
         return decibels.maximum(decibels.amax(dim=(-2, -1), keepdim=True) - self.top_db)
 
-    def spectrum(self, waveforms: torch.Tensor) -> torch.Tensor:
-        """Short-time Fourier transform, zeros before the beginning and behind the end: `(batch_size, num_samples)` ->
-        `(batch_size, num_mel_frames, num_frequencies)`, complex."""
+    def decibels(self, spectrum: torch.Tensor) -> torch.Tensor:
+        """Loudness of mel bins: `(batch_size, num_mel_frames, num_frequencies)`, complex -> `(batch_size,
+        num_mel_frames, feature_size)`."""
+        power = torch.view_as_real(spectrum).square().sum(-1)
+        filters = mel_filters(self.feature_size, self.win_length // 2 + 1, self.sampling_rate).to(power.device)
+        return 10 * (power @ filters).clamp_min(SMALLEST_POWER).log10()
+
+    def spectrum(self, waveforms: torch.Tensor, surround: bool = True) -> torch.Tensor:
+        """Short-time Fourier transform: `(batch_size, num_samples)` -> `(batch_size, num_mel_frames,
+        num_frequencies)`, complex. With `surround`, half a window of zeros stands before the beginning and behind the
+        end, so that windows are centred."""
         window = torch.hamming_window(self.win_length, device=waveforms.device)
         spectrum = torch.stft(
             waveforms.float(),
             self.win_length,
             self.hop_length,
             window=window,
-            center=True,
+            center=surround,
             pad_mode="constant",
             return_complex=True,
         )

@@ -1,11 +1,12 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Tests of greedy decoding, and of why transformers' `skip_special_tokens` is no way to it."""
 
-import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from inference_helpers import VOCABULARY, logits_of, make_tokenizer
 
-from hf_ssl.inference import GreedyDecoder, Word, ctc_decoding
+from hf_ssl.inference import GreedyDecoder, StreamingGreedyDecoder, Word
 
 HELLO = ["h", "h", "e", "l", "<pad>", "l", "o"]
 TOKENIZER = make_tokenizer()
@@ -46,14 +47,35 @@ def test_pieces_are_one_recording():
         assert decode(tokens[:cut], tokens[cut:]) == whole
 
 
-@pytest.mark.parametrize("max_frames", [1, 8, 20])
-def test_long_recordings_are_decoded_word_by_word(monkeypatch, max_frames):
-    tokens = ["|", *HELLO, "<pad>", "|", *HELLO, "|", "|", "<pad>", "|", *HELLO]
-    whole = decode(tokens)
-    assert whole.text == "hello hello hello"
-    monkeypatch.setattr(ctc_decoding, "_MAX_FRAMES", max_frames)
-    for length in (1, 2, 5):
-        assert decode(*(tokens[first : first + length] for first in range(0, len(tokens), length))) == whole
+@settings(max_examples=200, deadline=None)
+@given(
+    tokens=st.lists(st.sampled_from(["<pad>", "|", "a", "b", "<s>", "<unk>"]), max_size=40),
+    cuts=st.lists(st.integers(0, 40), max_size=8),
+)
+def test_words_come_as_they_are_complete_and_are_those_of_transformers(tokens, cuts):
+    stream, words, num_given = StreamingGreedyDecoder(TOKENIZER), [], 0
+    for end in [*sorted(cuts), len(tokens)]:
+        words += stream.add(logits_of(tokens[num_given:end]))
+        num_given = max(num_given, end)
+        given_text = "".join(token if token in "|ab" else " " for token in tokens[:num_given])
+        assert len(words) == sum(bool(word.strip()) for word in given_text.split("|")[:-1])
+    words += stream.finish()
+
+    token_ids = [VOCABULARY[token if token in "|ab" else "<pad>"] for token in tokens]
+    decoded = TOKENIZER.decode(token_ids, output_word_offsets=True)
+    assert " ".join(word.text for word in words) == " ".join(decoded.text.split())
+    assert words == [
+        Word(offsets["word"], offsets["start_offset"], offsets["end_offset"]) for offsets in decoded.word_offsets
+    ]
+    assert decode(tokens).words == words
+
+
+def test_a_stream_of_silence_holds_nothing():
+    stream = StreamingGreedyDecoder(TOKENIZER)
+    for _ in range(10):
+        assert stream.add(logits_of(["<pad>", "|", "<s>"] * 100)) == []
+    assert not stream._letter_ids
+    assert stream.add(logits_of(["a", "a", "|"])) == [Word("a", 3000, 3002)]
 
 
 def test_tokenizer_that_lowers():

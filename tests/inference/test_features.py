@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 from hf_ssl.cli import main
 from hf_ssl.data import AudioReadError, read_audio
 from hf_ssl.inference import Failures, extract_features, list_inputs
-from hf_ssl.inference import batching as batching_module
+from hf_ssl.inference import input_makers as input_makers_module
 
 FAMILIES = ["data2vec2", "wav2vec2", "hubert"]
 
@@ -164,7 +164,7 @@ def test_file_that_fails_on_the_way_leaves_nothing(loaded_encoders, write_audio,
         yield np.zeros(10_000, dtype=np.float32)
         raise AudioReadError(path, "damaged: in the second pass")
 
-    monkeypatch.setattr(batching_module, "stream_audio", stream_that_fails)
+    monkeypatch.setattr(input_makers_module, "stream_audio", stream_that_fails)
     failures = Failures()
     files = list_inputs([str(path) for path in paths], failures)
     options = {"layer": 1, "window_seconds": 0.3, "overlap_seconds": 0.0, "batch_size": 1, "failures": failures}

@@ -12,7 +12,14 @@ from transformers import Wav2Vec2FeatureExtractor, pipeline
 
 from hf_ssl import Data2Vec2AudioConfig, Data2Vec2AudioForSequenceClassification
 from hf_ssl.data import read_audio
-from hf_ssl.inference import Failures, GreedyDecoder, list_inputs, read_for_pipeline, transcribe
+from hf_ssl.inference import (
+    Failures,
+    GreedyDecoder,
+    StreamingGreedyDecoder,
+    list_inputs,
+    read_for_pipeline,
+    transcribe,
+)
 
 HELLO = ["h", "h", "e", "l", "<pad>", "l", "o", "|", "y", "o"]
 
@@ -90,7 +97,7 @@ class AsThePipeline(GreedyDecoder):
 
     def __init__(self, tokenizer):
         super().__init__(tokenizer)
-        self._silent_ids = np.array([tokenizer.pad_token_id])
+        self.stream = StreamingGreedyDecoder(tokenizer, silent=[tokenizer.pad_token_id])
 
 
 def test_pipeline_keeps_doubled_letters(recognition, monkeypatch):

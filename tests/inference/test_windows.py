@@ -31,7 +31,7 @@ def test_geometry_of_the_published_models():
     geometry = FrameGeometry.of(Wav2Vec2Config())
     assert geometry == (320, 400)
     assert [geometry.num_frames(n) for n in (0, 399, 400, 719, 720)] == [0, 0, 1, 1, 2]
-    assert geometry.num_samples(2) == 720
+    assert geometry.num_steps(2) == 720
 
 
 def test_geometry_needs_convolutions():
@@ -40,23 +40,26 @@ def test_geometry_needs_convolutions():
 
 
 @settings(deadline=None, max_examples=300)
-@given(num_samples=st.integers(0, 40_000), size=sizes)
-def test_kept_frames_are_all_frames_once(num_samples, size):
-    size = WindowSize(*size)
+@given(num_samples=st.integers(0, 40_000), size=sizes, alignment=st.integers(1, 9))
+def test_kept_frames_are_all_frames_once(num_samples, size, alignment):
+    size = WindowSize(size[0] * alignment, size[1] * alignment, alignment)
     num_frames = GEOMETRY.num_frames(num_samples)
     windows = plan_windows(num_samples, GEOMETRY, size)
     kept = []
     for window in windows:
-        assert window.first_sample % GEOMETRY.stride == 0
-        first_frame = window.first_sample // GEOMETRY.stride
-        frames = range(first_frame, first_frame + GEOMETRY.num_frames(window.num_samples))
+        assert window.first_step % (GEOMETRY.stride * alignment) == 0
+        first_frame = window.first_step // GEOMETRY.stride
+        frames = range(first_frame, first_frame + GEOMETRY.num_frames(window.num_steps))
         kept += frames[window.first_kept : window.first_kept + window.num_kept]
         assert window.first_kept >= size.overlap or first_frame == 0
         assert len(frames) - window.first_kept - window.num_kept >= size.overlap or window.is_last
-        assert window.first_sample + window.num_samples <= num_samples
+        assert window.first_step + window.num_steps <= num_samples
     assert kept == list(range(num_frames))
     assert [window.is_last for window in windows] == [False] * (len(windows) - 1) + [True] * bool(windows)
-    assert len({window.num_samples for window in windows}) <= 1
+    *others, last = [window.num_steps for window in windows] or [0]
+    assert set(others) <= {GEOMETRY.num_steps(size.window)}
+    if others:
+        assert 0 <= others[0] - last < GEOMETRY.stride * alignment  # equally long, without alignment
 
 
 def test_short_recording_is_one_window_with_all_its_samples():
@@ -72,7 +75,7 @@ def test_windows_are_cut_from_blocks_of_any_length(num_samples, size, cuts):
     pieces = list(cut_windows(np.split(waveform, sorted(cut for cut in cuts if cut < num_samples)), windows))
     assert len(pieces) == len(windows)
     for window, piece in zip(windows, pieces, strict=True):
-        np.testing.assert_array_equal(piece, waveform[window.first_sample :][: window.num_samples])
+        np.testing.assert_array_equal(piece, waveform[window.first_step :][: window.num_steps])
 
 
 def test_stream_that_ends_too_early_is_told():
@@ -82,7 +85,8 @@ def test_stream_that_ends_too_early_is_told():
 
 
 def test_window_size_in_seconds():
-    assert WindowSize.of_seconds(FrameGeometry(320, 400), 16000, 30.0, 3.0) == (1499, 150)
+    assert WindowSize.of_seconds(FrameGeometry(320, 400), 16000, 30.0, 3.0) == (1499, 150, 1)
+    assert WindowSize.of_seconds(FrameGeometry(4, 4), 100, 30.0, 3.0, alignment=16) == (736, 80, 16)
 
 
 @pytest.mark.parametrize("seconds", [(0, 0), (-1, 0), (10, 5), (10, -1), (float("nan"), 0), (10, float("nan"))])
@@ -94,3 +98,5 @@ def test_senseless_window_sizes(seconds):
 def test_window_of_no_frame():
     with pytest.raises(ValueError, match="nothing is left"):
         WindowSize.of_seconds(FrameGeometry(320, 400), 16000, 0.02, 0.0)
+    with pytest.raises(ValueError, match="0 frames in chunks of 16"):
+        WindowSize.of_seconds(FrameGeometry(4, 4), 100, 0.63, 0.0, alignment=16)
