@@ -130,8 +130,10 @@ def _add_transcribe(commands: argparse._SubParsersAction) -> None:
     transcribe = commands.add_parser(
         "transcribe",
         help="turn speech into text with a fine-tuned model, files of any length",
-        description="Transcribes audio with any model that AutoModelForCTC opens and that reads waveforms (ours, "
-        "wav2vec 2.0, HuBERT, WavLM, ...). Files that cannot be used are named on stderr, and the exit status is 1.",
+        description="Transcribes audio with any model that AutoModelForCTC opens and that reads waveforms or "
+        "BEST-RQ's features (ours, wav2vec 2.0, HuBERT, WavLM, ...). Files that cannot be used are named on stderr, "
+        "and the exit status is 1. With --stream, words come while one file is read, or a microphone: "
+        "arecord -t raw -f S16_LE -r 16000 -c 1 | %(prog)s MODEL --stream -",
     )
     _add_inference_arguments(transcribe)
     transcribe.add_argument("--language_model", metavar="FILE", help="n-gram model of words, .arpa or KenLM's .bin")
@@ -144,18 +146,51 @@ def _add_transcribe(commands: argparse._SubParsersAction) -> None:
     transcribe.add_argument(
         "--beam_width", type=int, metavar="N", help="beam search with N hypotheses (100 with --language_model)"
     )
-    transcribe.add_argument("--timestamps", action="store_true", help="words with their times (jsonl and tsv)")
+    transcribe.add_argument(
+        "--timestamps", action="store_true", help="words with their times (jsonl, tsv, and --stream: a line per word)"
+    )
     transcribe.add_argument(
         "--format", choices=("text", "jsonl", "tsv", "srt"), default="text", help="default: %(default)s"
     )
     transcribe.add_argument("--output", metavar="FILE", help="a new file to write instead of the standard output")
+    _add_stream_arguments(transcribe)
     transcribe.set_defaults(run=_run_transcribe)
 
 
-def _run_transcribe(arguments: argparse.Namespace) -> None:
-    from .inference import commands
+_NOT_FOR_STREAMS = (
+    "batch_size",
+    "window_seconds",
+    "overlap_seconds",
+    "language_model",
+    "language_model_weight",
+    "word_bonus",
+    "beam_width",
+    "format",
+    "output",
+)
 
-    commands.run_transcribe(arguments)
+
+def _add_stream_arguments(transcribe: argparse.ArgumentParser) -> None:
+    transcribe.set_defaults(not_for_streams={name: transcribe.get_default(name) for name in _NOT_FOR_STREAMS})
+    transcribe.add_argument(
+        "--stream",
+        action="store_true",
+        help="feed one file as a microphone would, or - for raw samples (signed 16-bit little-endian mono) on the "
+        "standard input, and print each word when it is complete; for BEST-RQ models with chunks",
+    )
+    transcribe.add_argument("--realtime", action="store_true", help="with --stream FILE: not faster than it sounds")
+    transcribe.add_argument(
+        "--sampling_rate", type=int, metavar="HZ", help="with --stream -: of the samples (default: the model's)"
+    )
+
+
+def _run_transcribe(arguments: argparse.Namespace) -> None:
+    from .inference import commands, stream_command
+
+    if arguments.stream:
+        stream_command.run_stream(arguments)
+    else:
+        commands.run_transcribe(arguments)
 
 
 def _add_features(commands: argparse._SubParsersAction) -> None:

@@ -129,17 +129,14 @@ class BestRqFeatureExtractor(SequenceFeatureExtractor):
     def log_mel(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Features before normalisation, in decibels: `(batch_size, num_samples)` -> `(batch_size, num_mel_frames,
         feature_size)`."""
-        decibels = self.decibels(self.spectrum(waveforms))
+        decibels = mel_decibels(self.spectrum(waveforms), self.mel_filters().to(waveforms.device))
         if self.top_db is None:
             return decibels
         return decibels.maximum(decibels.amax(dim=(-2, -1), keepdim=True) - self.top_db)
 
-    def decibels(self, spectrum: torch.Tensor) -> torch.Tensor:
-        """Loudness of mel bins: `(batch_size, num_mel_frames, num_frequencies)`, complex -> `(batch_size,
-        num_mel_frames, feature_size)`."""
-        power = torch.view_as_real(spectrum).square().sum(-1)
-        filters = mel_filters(self.feature_size, self.win_length // 2 + 1, self.sampling_rate).to(power.device)
-        return 10 * (power @ filters).clamp_min(SMALLEST_POWER).log10()
+    def mel_filters(self) -> torch.Tensor:
+        """`(num_frequencies, feature_size)`."""
+        return mel_filters(self.feature_size, self.win_length // 2 + 1, self.sampling_rate)
 
     def spectrum(self, waveforms: torch.Tensor, surround: bool = True) -> torch.Tensor:
         """Short-time Fourier transform: `(batch_size, num_samples)` -> `(batch_size, num_mel_frames,
@@ -239,6 +236,20 @@ def _as_batch(data: dict[str, torch.Tensor], return_tensors: str | TensorType | 
     if TensorType(return_tensors) is TensorType.PYTORCH:
         return BatchFeature(data)
     return BatchFeature({name: tensor.cpu().numpy() for name, tensor in data.items()})
+
+
+def mel_decibels(spectrum: torch.Tensor, filters: torch.Tensor) -> torch.Tensor:
+    """Loudness of mel bins.
+
+    Args:
+        spectrum: `(batch_size, num_mel_frames, num_frequencies)`, complex.
+        filters: `(num_frequencies, num_mel_bins)`.
+
+    Returns:
+        `(batch_size, num_mel_frames, num_mel_bins)`, in decibels.
+    """
+    power = torch.view_as_real(spectrum).square().sum(-1)
+    return 10 * (power @ filters).clamp_min(SMALLEST_POWER).log10()
 
 
 def mel_filters(num_mel_bins: int, num_frequencies: int, sampling_rate: int) -> torch.Tensor:

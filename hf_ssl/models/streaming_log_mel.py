@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import torch
 
-from .feature_extraction_best_rq import SMALLEST_STD, BestRqFeatureExtractor
+from .feature_extraction_best_rq import SMALLEST_STD, BestRqFeatureExtractor, mel_decibels
 
 
 class MelNormalization(NamedTuple):
@@ -75,6 +75,7 @@ class StreamingLogMel:
             )
         self.feature_extractor = feature_extractor
         self.normalization = normalization
+        self._filters = feature_extractor.mel_filters()
         self._held = self._half_window()
 
     @property
@@ -94,7 +95,7 @@ class StreamingLogMel:
         self._held = samples[num_mel_frames * hop_length :].clone()  # not a view, which would keep all samples
         seen = samples[: (num_mel_frames - 1) * hop_length + win_length]
         spectrum = self.feature_extractor.spectrum(seen.unsqueeze(0), surround=False)
-        return self.normalization(self.feature_extractor.decibels(spectrum)[0])
+        return self.normalization(mel_decibels(spectrum, self._filters)[0])
 
     def finish(self) -> torch.Tensor:
         """The mel frames whose windows reach behind the end; a new stream may begin."""
