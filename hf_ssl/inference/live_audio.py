@@ -33,7 +33,7 @@ def pcm_blocks(stream: BinaryIO, *, stream_sampling_rate: int, sampling_rate: in
     Args:
         stream: Where they come from; to its end.
         stream_sampling_rate: Samples per second of the stream.
-        sampling_rate: Of the result. If it is another one, soxr resamples, and holds some milliseconds back.
+        sampling_rate: Of the result. If it is another one, soxr resamples, in bursts of about 0.1 s.
 
     Yields:
         `(num_samples,)`, float32, between -1 and 1; not empty.

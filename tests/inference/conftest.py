@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from inference_helpers import VOCABULARY
+from inference_helpers import STREAM_STATISTICS, VOCABULARY, save_best_rq
 from transformers import (
     HubertConfig,
     HubertModel,
@@ -18,7 +18,12 @@ from transformers import (
     Wav2Vec2Model,
 )
 
-from hf_ssl import Data2Vec2AudioConfig, Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
+from hf_ssl import (
+    BestRqFeatureExtractor,
+    Data2Vec2AudioConfig,
+    Data2Vec2AudioForCTC,
+    Data2Vec2AudioForPreTraining,
+)
 from hf_ssl.inference import LoadedModel, load_ctc_model, load_encoder
 from hf_ssl.training.finetuning import make_processor
 
@@ -68,6 +73,14 @@ def save(folder: Path, model: PreTrainedModel, do_normalize: bool = True) -> Pat
     model.save_pretrained(folder)
     make_processor(feature_extractor, VOCABULARY).save_pretrained(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def streaming_recogniser(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a random recogniser that reads streams, in chunks of 0.16 s."""
+    feature_extractor = BestRqFeatureExtractor(top_db=None, **STREAM_STATISTICS)
+    folder = tmp_path_factory.mktemp("streaming")
+    return save_best_rq(folder, feature_extractor, chunk_size=4, left_context_chunks=3, conv_causal=True)
 
 
 @pytest.fixture(scope="session")
