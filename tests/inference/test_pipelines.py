@@ -92,6 +92,26 @@ def test_pipeline_without_chunks_agrees_with_transcribe(recognition, loaded_reco
     ]
 
 
+def test_batches_of_the_pipeline_read_words_into_padding(streaming_recogniser):
+    """Why the documentation warns of `batch_size` with files of several lengths: frames of padding are decoded too,
+    since the pipeline keeps no lengths (as with transformers' own models). Real frames are the same."""
+    recognition = pipeline("automatic-speech-recognition", str(streaming_recogniser), device="cpu")
+    generator = np.random.default_rng(0)
+    waveforms = [(0.1 * generator.standard_normal(length)).astype(np.float32) for length in (16000, 9000, 12345)]
+    options = {"return_timestamps": "char"}
+    alone = [recognition(waveform, **options)["chunks"] for waveform in waveforms]
+    together = [result["chunks"] for result in recognition(list(waveforms), batch_size=3, **options)]
+    for waveform, own, batched in zip(waveforms, alone, together, strict=True):
+        num_real = sum(chunk["timestamp"][0] < len(waveform) / 16000 - 0.1 for chunk in own)
+        assert num_real > 3
+        assert batched[: num_real - 1] == own[: num_real - 1]
+    assert together[0] == alone[0]  # the longest has no padding
+    assert together != alone
+    equal = [waveform[:9000] for waveform in waveforms]
+    alone = [recognition(waveform, **options) for waveform in equal]
+    assert recognition(list(equal), batch_size=3, **options) == alone
+
+
 class AsThePipeline(GreedyDecoder):
     """Takes special tokens for text, as transformers' pipeline does."""
 

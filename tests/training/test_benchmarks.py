@@ -9,6 +9,10 @@ import pytest
 import soundfile
 from training_helpers import QUICK, load_script, write_metadata, write_recordings
 
+from hf_ssl import BestRqFeatureExtractor, BestRqForCTC
+from hf_ssl.training.finetuning import build_vocabulary, make_processor
+from hf_ssl.training.model_sizes import best_rq_config
+
 
 def test_linear_probe_prints_every_arm(pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed, split in enumerate(("train", "validation", "test")):
@@ -68,6 +72,27 @@ def test_batches_of_seconds_pad_less_than_random_ones(tmp_path: Path) -> None:
     assert similar.padding < random.padding
     assert of_seconds.most_seconds <= 4
     assert all(result.speed > 0 for result in results.values())
+
+
+def test_streaming_measures_minute_by_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    script = load_script("benchmarks/streaming")
+    model = BestRqForCTC(best_rq_config("tiny", vocab_size=31, chunk_size=32, left_context_chunks=1))
+    model.save_pretrained(tmp_path / "model")
+    feature_extractor = BestRqFeatureExtractor(normalization="none", top_db=None)
+    make_processor(feature_extractor, build_vocabulary(["abcdefghijklmnopqrstuvwxyz"])).save_pretrained(
+        tmp_path / "model"
+    )
+    first, second = script.main([str(tmp_path / "model"), "--minutes", "2", "--plot", str(tmp_path / "stream.png")])
+    assert (first.number, second.number) == (1, 2)
+    for minute in (first, second):
+        assert 0 < minute.median <= minute.p99 <= minute.longest
+        assert minute.real_time_factor > 0
+        assert minute.process_mebibytes > 50
+    assert first.cache_kibibytes == second.cache_kibibytes > 0
+    printed = capsys.readouterr().out
+    assert printed.splitlines()[0] == script.HEADER
+    assert "median ms, first 1 min:" in printed
+    assert (tmp_path / "stream.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.slow

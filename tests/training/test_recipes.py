@@ -32,6 +32,7 @@ STARTING_FROM_A_MODEL = {
     "continue_pretraining": ("pretrain_speech", ["--min_seconds", "0.3"]),
     "ctc_telephone": ("finetune_ctc", []),
     "ctc_best_rq": ("finetune_ctc", []),
+    "ctc_best_rq_streaming": ("finetune_ctc", []),
     "audio_tagging": ("finetune_audio_classification", ["--label_column", "tags"]),
     "speaker_verification": (
         "finetune_speaker_verification",
@@ -82,6 +83,7 @@ GLOBAL_BATCH = {
     "continue_pretraining": 24,
     "ctc_telephone": 32,
     "ctc_best_rq": 128,
+    "ctc_best_rq_streaming": 128,
     "audio_tagging": 48,
     "speaker_verification": 50,
 }
@@ -176,7 +178,7 @@ def test_ctc_shrunk(path, pretrained, transcribed, tmp_path):
 def test_recipe_that_starts_from_a_model(stem, pretrained, pretrained_best_rq, transcribed, tmp_path):
     script, flags = STARTING_FROM_A_MODEL[stem]
     path = SCRIPTS / "recipes" / f"{stem}.yaml"
-    model = pretrained_best_rq if stem == "ctc_best_rq" else pretrained
+    model = pretrained_best_rq if stem.startswith("ctc_best_rq") else pretrained
     flags = ["--model_name_or_path", str(model), "--data", str(transcribed), *flags]
     flags += ["--output_dir", str(tmp_path / "out"), "--max_steps", "2", "--logging_steps", "1"]
     flags += ["--save_strategy", "no", *QUICK, "--dataloader_persistent_workers", "false"]
