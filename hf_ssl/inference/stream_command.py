@@ -8,7 +8,7 @@ from typing import TextIO
 
 import numpy as np
 
-from ..data.audio import AudioReadError
+from ..data.audio import AudioReadError, audio_info
 from .live_audio import file_blocks, paced, pcm_blocks
 from .loading import load_ctc_model
 from .streaming import StreamingTranscriber
@@ -76,7 +76,7 @@ def report(transcriber: StreamingTranscriber) -> str:
 
 
 def _check_arguments(arguments: argparse.Namespace) -> str:
-    """The one file, or `-`."""
+    """The one file, which looks like audio, or `-`."""
     for name, default in arguments.not_for_streams.items():
         if vars(arguments)[name] != default:
             raise ValueError(f"--{name} has no use with --stream: leave it out")
@@ -86,6 +86,7 @@ def _check_arguments(arguments: argparse.Namespace) -> str:
     if source != STANDARD_INPUT:
         if arguments.sampling_rate is not None:
             raise ValueError("--sampling_rate is for raw samples on the standard input (-): files say theirs")
+        audio_info(source)
         return source
     if arguments.realtime:
         raise ValueError("--realtime is for files: the standard input (-) comes at its own pace")

@@ -95,9 +95,10 @@ class StreamingTranscriber:
     def _decode_chunks(self, begin: float) -> list[TimedWord]:
         """Decodes all whole chunks, and takes the time since `begin`."""
         words = []
-        while len(self._features) >= self._chunk_steps:
-            chunk, self._features = self._features[: self._chunk_steps], self._features[self._chunk_steps :].clone()
-            words += self._timed(self._decode(chunk))
+        num_whole = len(self._features) // self._chunk_steps * self._chunk_steps
+        whole, self._features = self._features[:num_whole], self._features[num_whole:].clone()
+        for first in range(0, num_whole, self._chunk_steps):
+            words += self._timed(self._decode(whole[first : first + self._chunk_steps]))
             end = time.perf_counter()
             self.chunk_seconds.add(end - begin)
             self.computing_seconds += end - begin

@@ -244,7 +244,9 @@ def test_terminal_is_no_microphone(streamed, monkeypatch):
     ],
 )
 def test_senseless_arguments(streamed, arguments, message):
-    assert message in streamed(*arguments, status=1).err
+    output = streamed(*arguments, status=1)
+    assert message in output.err
+    assert output.out == ""
 
 
 @pytest.mark.parametrize("options", [["--realtime"], ["--sampling_rate", "8000"]])
