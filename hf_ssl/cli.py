@@ -198,7 +198,8 @@ def _add_features(commands: argparse._SubParsersAction) -> None:
         "features",
         help="write the hidden states of audio files, of any length",
         description="Writes one file of hidden states per file of audio, and an index.jsonl, with any encoder that "
-        "reads waveforms. Files that cannot be used are named on stderr, and the exit status is 1.",
+        "reads waveforms or BEST-RQ's features. Files that cannot be used are named on stderr, and the exit status is "
+        "1.",
     )
     _add_inference_arguments(features)
     features.add_argument(
