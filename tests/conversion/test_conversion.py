@@ -213,7 +213,7 @@ def test_options_that_cannot_work_are_an_error(overrides: dict, message: str, tm
 )
 def test_other_models_are_an_error(model: dict, name: str, tmp_path: Path) -> None:
     path = Original(model=model).save(tmp_path / "checkpoint.pt")
-    with pytest.raises(ValueError, match=f"holds the model {name}. What can be converted so far is data2vec 2.0"):
+    with pytest.raises(ValueError, match=f"holds the model {name}. What can be converted so far is data2vec"):
         convert_checkpoint(path, tmp_path / "out")
 
 

@@ -138,7 +138,7 @@ def test_what_cannot_be_converted_is_listed_at_once(tmp_path: Path) -> None:
         (lambda options: options.update(pos_conv_depth=0), "make no model"),
         (lambda options: options.update(encoder_layers=10**9), "cannot be in a file"),
         (lambda options: options.update(encoder_layers="three"), "make no model"),
-        (lambda options: options.update(cluster_factor=16), "holds the model data2vec-aqc"),
+        (lambda options: options.update(cluster_factor=16), "lacks options: 'final_proj_dim'"),  # read as data2vec-aqc
     ],
 )
 def test_bad_options(change: Callable, message: str, tmp_path: Path) -> None:
