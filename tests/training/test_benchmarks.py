@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from training_helpers import QUICK, load_script, write_metadata, write_recordings
+from training_helpers import QUICK, SCRIPTS, load_script, write_metadata, write_recordings
+from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from hf_ssl import BestRqFeatureExtractor, BestRqForCTC
 from hf_ssl.training.finetuning import build_vocabulary, make_processor
@@ -61,6 +62,31 @@ def test_wav2vec2_baseline_trains(tmp_path: Path) -> None:
     assert 0.5 < history[0]["train_loss"] < 3  # log(6) = 1.8 for guesses, and the diversity of the codes
     assert trainer.model.quantizer.temperature == pytest.approx(0.5)
     assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_step_time_compares_in_one_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.syspath_prepend(SCRIPTS / "benchmarks")
+    best_rq_config("tiny").save_pretrained(tmp_path / "ours")
+    BestRqFeatureExtractor().save_pretrained(tmp_path / "ours")
+    Wav2Vec2Config(
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        conv_dim=[8] * 7,
+        codevector_dim=8,
+        proj_codevector_dim=8,
+        num_codevectors_per_group=4,
+        num_negatives=5,
+        mask_time_prob=0.5,
+    ).save_pretrained(tmp_path / "theirs")
+    Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(tmp_path / "theirs")
+    arguments = [str(tmp_path / "ours"), str(tmp_path / "theirs"), "--rounds", "2", "--seconds", "0.5"]
+    ratio = load_script("benchmarks/step_time").main(arguments)
+    assert ratio > 0
+    assert f"median ratio {ratio:.1f}" in capsys.readouterr().out
 
 
 def test_batches_of_seconds_pad_less_than_random_ones(tmp_path: Path) -> None:
