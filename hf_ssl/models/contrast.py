@@ -10,12 +10,15 @@ import torch
 from torch.nn import functional as F
 
 
-def draw_negatives(is_real: torch.Tensor, num_negatives: int) -> torch.Tensor:
+def draw_negatives(
+    is_real: torch.Tensor, num_negatives: int, generator: torch.Generator | None = None
+) -> torch.Tensor:
     """Draws, for each slot, slots of the same utterance (wav2vec 2.0, section 3.2), with replacement, never itself.
 
     Args:
         is_real: `(batch_size, num_slots)`, `False` at filler.
         num_negatives: How many to draw.
+        generator: Source of randomness, on the device of `is_real`; torch's global one if absent.
 
     Returns:
         `(batch_size, num_slots, num_negatives)`, slots. In a row with a single real slot, that slot: it is its own
@@ -23,11 +26,13 @@ def draw_negatives(is_real: torch.Tensor, num_negatives: int) -> torch.Tensor:
     """
     counts = is_real.sum(dim=-1).view(-1, 1, 1)
     own = torch.arange(is_real.shape[1], device=is_real.device).view(1, -1, 1)
-    drawn = _draw_others(own, counts, (*is_real.shape, num_negatives))
+    drawn = _draw_others(own, counts, (*is_real.shape, num_negatives), generator)
     return torch.where(counts > 1, drawn, torch.zeros_like(drawn))
 
 
-def draw_cross_negatives(is_real: torch.Tensor, num_negatives: int) -> torch.Tensor:
+def draw_cross_negatives(
+    is_real: torch.Tensor, num_negatives: int, generator: torch.Generator | None = None
+) -> torch.Tensor:
     """The same from all utterances of the batch.
 
     Deviation: the original compares a drawn number, which counts through the batch, with the own slot's number within
@@ -39,15 +44,17 @@ def draw_cross_negatives(is_real: torch.Tensor, num_negatives: int) -> torch.Ten
     ends = is_real.sum(dim=-1).cumsum(dim=0)
     starts = ends - is_real.sum(dim=-1)
     own = starts.view(-1, 1, 1) + torch.arange(is_real.shape[1], device=is_real.device).view(1, -1, 1)
-    drawn = _draw_others(own, ends[-1], (*is_real.shape, num_negatives))
+    drawn = _draw_others(own, ends[-1], (*is_real.shape, num_negatives), generator)
     utterances = torch.searchsorted(ends, drawn, right=True).clamp_max(len(ends) - 1)
     return (utterances * is_real.shape[1] + drawn - starts[utterances]).clamp_(0, is_real.numel() - 1)
 
 
-def _draw_others(own: torch.Tensor, counts: torch.Tensor, shape: tuple[int, ...]) -> torch.Tensor:
+def _draw_others(
+    own: torch.Tensor, counts: torch.Tensor, shape: tuple[int, ...], generator: torch.Generator | None
+) -> torch.Tensor:
     """Numbers below `counts`, other than `own`."""
     others = (counts - 1).clamp_min(0)
-    drawn = (torch.rand(shape, device=own.device) * others).long()
+    drawn = (torch.rand(shape, device=own.device, generator=generator) * others).long()
     drawn = torch.minimum(drawn, (others - 1).clamp_min(0))  # where the product was rounded up
     return drawn + (drawn >= own)
 

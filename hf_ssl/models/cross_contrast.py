@@ -27,7 +27,7 @@ class Projection(nn.Linear):
 
 
 class ContrastiveDraws(NamedTuple):
-    """What the cross-contrastive part draws at random; an entry that is `None` is drawn.
+    """What the cross-contrastive part draws at random; an entry that is `None` is drawn, in evaluation always alike.
 
     `clean_noise`, `augmented_noise`: `(batch_size, num_slots, num_groups, codes_per_group)`, Gumbel noise.
     `clean_negatives`, `augmented_negatives`: `(batch_size, num_slots, num_negatives)`, slots of the same utterance;
@@ -139,12 +139,11 @@ class CrossContrastiveObjective(nn.Module):
         augmented = self.quantizer(self.dropout(features.augmented), is_real, temperature, draws.augmented_noise)
         vectors = self.target_projection(quantized.vectors)
         augmented_vectors = self.target_projection(augmented.vectors)
+        draws = self._complete(draws, features)
         clusters = self._cluster(vectors, augmented_vectors, features, draws.initial_points)
         labels, augmented_labels = self._labels_of_views(clusters, is_real)
-        clean_view = self._view(vectors, quantized.codes, labels, is_real, draws.clean_negatives)
-        augmented_view = self._view(
-            augmented_vectors, augmented.codes, augmented_labels, is_real, draws.augmented_negatives
-        )
+        clean_view = self._view(vectors, quantized.codes, labels, draws.clean_negatives)
+        augmented_view = self._view(augmented_vectors, augmented.codes, augmented_labels, draws.augmented_negatives)
         return CrossContrast(
             student=self._contrast(features.student, clean_view, is_real),
             teacher=self._contrast(features.teacher, augmented_view, is_real),
@@ -171,15 +170,12 @@ class CrossContrastiveObjective(nn.Module):
         if config.cluster_scope == "batch":
             vectors, augmented_vectors = (view.flatten(0, 1).unsqueeze(0) for view in (vectors, augmented_vectors))
             is_real, frame_counts = is_real.flatten().unsqueeze(0), frame_counts.amax(dim=0, keepdim=True)
-        max_clusters = max(2, features.max_frames // config.cluster_factor)
         points = F.normalize(torch.cat([vectors, augmented_vectors], dim=1).float(), dim=-1)
-        point_mask = torch.cat([is_real, is_real], dim=1)
-        if initial_points is None:
-            initial_points = _draw_points(point_mask, max_clusters)
+        assert initial_points is not None
         return cosine_kmeans(
             points,
             initial_points,
-            point_mask=point_mask,
+            point_mask=torch.cat([is_real, is_real], dim=1),
             num_clusters=(frame_counts // config.cluster_factor).clamp_min(2),
             max_iterations=config.num_kmeans_iterations,
             tolerance=config.kmeans_tolerance,
@@ -191,27 +187,39 @@ class CrossContrastiveObjective(nn.Module):
         return clean.reshape(is_real.shape), augmented.reshape(is_real.shape)
 
     def _view(
-        self,
-        vectors: torch.Tensor,
-        codes: torch.Tensor,
-        labels: torch.Tensor,
-        is_real: torch.Tensor,
-        negatives: torch.Tensor | None,
+        self, vectors: torch.Tensor, codes: torch.Tensor, labels: torch.Tensor, negatives: torch.Tensor | None
     ) -> QuantizedView:
+        assert negatives is not None
         bases = self.config.num_codevectors_per_group ** torch.arange(codes.shape[-1], device=codes.device)
-        negatives = self._draw_negatives(is_real) if negatives is None else negatives
         whole = [self._in_groups(values) for values in (vectors, (codes * bases).sum(dim=-1), labels, negatives)]
         return QuantizedView(*whole)
 
-    def _draw_negatives(self, is_real: torch.Tensor) -> torch.Tensor:
-        negatives = draw_negatives(is_real, self.config.num_negatives)
+    def _complete(self, draws: ContrastiveDraws, features: SlotFeatures) -> ContrastiveDraws:
+        """With negatives and first centroids drawn where there are none. In evaluation the seed is always the same, so
+        that losses of two evaluations can be compared."""
+        is_real = features.is_real
+        generator = None if self.training else torch.Generator(is_real.device).manual_seed(0)
+        point_mask = torch.cat([is_real, is_real], dim=1)
+        if self.config.cluster_scope == "batch":
+            point_mask = torch.cat([is_real.flatten(), is_real.flatten()]).unsqueeze(0)
+        drawn = {
+            "clean_negatives": self._draw_negatives(is_real, generator),
+            "augmented_negatives": self._draw_negatives(is_real, generator),
+            "initial_points": _draw_points(point_mask, self._max_clusters(features), generator),
+        }
+        return draws._replace(**{name: value for name, value in drawn.items() if draws._asdict()[name] is None})
+
+    def _max_clusters(self, features: SlotFeatures) -> int:
+        return max(2, features.max_frames // self.config.cluster_factor)
+
+    def _draw_negatives(self, is_real: torch.Tensor, generator: torch.Generator | None) -> torch.Tensor:
+        negatives = draw_negatives(is_real, self.config.num_negatives, generator)
         if self.config.num_cross_negatives == 0:
             return negatives
         batch_size, num_slots = is_real.shape
         first_slots = torch.arange(batch_size, device=is_real.device).view(-1, 1, 1) * num_slots
-        return torch.cat(
-            [negatives + first_slots, draw_cross_negatives(is_real, self.config.num_cross_negatives)], dim=-1
-        )
+        cross_negatives = draw_cross_negatives(is_real, self.config.num_cross_negatives, generator)
+        return torch.cat([negatives + first_slots, cross_negatives], dim=-1)
 
     def _in_groups(self, values: torch.Tensor) -> torch.Tensor:
         """Slots of an utterance by themselves, or all together if negatives come from the whole batch."""
@@ -236,10 +244,10 @@ class CrossContrastiveObjective(nn.Module):
         )
 
 
-def _draw_points(point_mask: torch.Tensor, num_points: int) -> torch.Tensor:
+def _draw_points(point_mask: torch.Tensor, num_points: int, generator: torch.Generator | None) -> torch.Tensor:
     """Numbers of points, with replacement: `(num_groups, all_points)`, `True` where there is one, ->
     `(num_groups, num_points)`."""
     ends = point_mask.sum(dim=-1, keepdim=True)
-    ranks = (torch.rand(len(point_mask), num_points, device=point_mask.device) * ends).long()
-    ranks = torch.minimum(ranks, (ends - 1).clamp_min(0))
+    drawn = torch.rand(len(point_mask), num_points, device=point_mask.device, generator=generator)
+    ranks = torch.minimum((drawn * ends).long(), (ends - 1).clamp_min(0))
     return torch.searchsorted(point_mask.cumsum(dim=-1), ranks, right=True).clamp_max(point_mask.shape[1] - 1)

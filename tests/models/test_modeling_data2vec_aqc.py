@@ -128,6 +128,18 @@ def test_without_augmentation_the_waveform_encoder_runs_once() -> None:
     assert len(calls) == 3
 
 
+def test_evaluation_draws_the_same_negatives_each_time_and_training_does_not() -> None:
+    model = make(Data2VecAqcForPreTraining)
+    mask = torch.zeros(2, model.config.num_frames(NUM_SAMPLES), dtype=torch.bool)
+    mask[:, 2:12] = True
+    batch = make_batch() | {"mask_time_indices": mask}
+    first = model(**batch)
+    assert torch.equal(model(**batch).student_logits, first.student_logits)
+    assert torch.equal(model(**batch).loss, first.loss)
+    model.train()
+    assert not torch.equal(model(**batch).student_logits, model(**batch).student_logits)
+
+
 def test_masks_lie_within_real_frames_and_differ_from_utterance_to_utterance() -> None:
     model = make(Data2VecAqcForPreTraining)
     outputs = model(**make_batch())

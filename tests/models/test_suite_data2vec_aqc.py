@@ -70,6 +70,9 @@ class Data2VecAqcModelTester:
             num_codevectors_per_group=6,
             num_negatives=4,
             num_kmeans_iterations=3,
+            mask_time_prob=0.3,  # and so for the mask's vector
+            mask_time_length=2,
+            mask_time_min_masks=1,
             ctc_zero_infinity=True,
             tdnn_dim=(32, 32),
             tdnn_kernel=(5, 3),
@@ -147,6 +150,10 @@ class Data2VecAqcForPreTrainingTest(Data2VecAqcSuite, unittest.TestCase):
 
     @unittest.skip(reason="the output has no hidden states")
     def test_retain_grad_hidden_states_attentions(self) -> None:
+        pass
+
+    @unittest.skip(reason="negatives are drawn for a batch as a whole")
+    def test_batching_equivalence(self) -> None:
         pass
 
     @unittest.skip(reason="the test subtracts outputs, and masks are among them")
