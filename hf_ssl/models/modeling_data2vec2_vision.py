@@ -83,6 +83,8 @@ class Data2Vec2VisionPreTrainedModel(Data2Vec2PreTrainedModel):
     base_model_prefix = "data2vec2_vision"
     main_input_name = "pixel_values"
     input_modalities = "image"
+    # a table that is computed, not learned; transformers leaves buffers as they are when it loads in half precision
+    _keep_in_fp32_modules_strict = {"position_embeddings"}
     _can_record_outputs = Data2Vec2PreTrainedModel._can_record_outputs | {
         "hidden_states": OutputRecorder(Data2Vec2Layer, num_hidden_layers_key="num_recorded_layers")
     }
@@ -188,6 +190,8 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
     >>> decay = model.update_teacher()  # the Trainer of hf_ssl.training does this for you
     ```
     """
+
+    _keep_in_fp32_modules_strict = {"teacher", "position_embeddings"}
 
     def __init__(self, config: Data2Vec2VisionConfig):
         super().__init__(config)
