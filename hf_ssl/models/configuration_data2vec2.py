@@ -26,7 +26,117 @@ AUDIO_AUTO_MAP = {
 
 
 @strict
-class Data2Vec2AudioConfig(PreTrainedConfig):
+class Data2Vec2Config(PreTrainedConfig):
+    r"""
+    What the configurations of all modalities have in common: trunk, decoder, targets and teacher, which are written
+    once. The fields are described where they are used, in [`Data2Vec2AudioConfig`] and its siblings.
+    """
+
+    hidden_size: int = 768
+    num_hidden_layers: int = 12
+    num_prenet_layers: int = 0
+    num_attention_heads: int = 12
+    intermediate_size: int = 3072
+    hidden_act: str = "gelu"
+    hidden_dropout: float | int = 0.1
+    attention_dropout: float | int = 0.1
+    activation_dropout: float | int = 0.0
+    input_dropout: float | int = 0.0
+    prenet_dropout: float | int = 0.1
+    layerdrop: float | int = 0.05
+    prenet_layerdrop: float | int = 0.05
+    drop_path_rates: list[float | int] | tuple[float | int, ...] = (0.0, 0.0)
+    prenet_drop_path_rates: list[float | int] | tuple[float | int, ...] = (0.0, 0.0)
+    initializer_range: float = 0.02
+    layer_norm_eps: float = 1e-5
+    layer_norm_affine: bool = True
+    layer_norm_first: bool = False
+    pre_norm_drops_residual: bool = False
+    num_masks: int = 8
+    mask_prob: float = 0.5
+    mask_length: int = 5
+    mask_noise_std: float | int = 0.01
+    decoder_hidden_size: int = 384
+    decoder_num_layers: int = 4
+    decoder_kernel_size: int = 7
+    decoder_groups: int = 16
+    decoder_residual: bool = True
+    decoder_input_dropout: float | int = 0.1
+    average_top_k_layers: int = 8
+    target_source: str = "ffn"
+    target_layer_norms: list[str] | tuple[str, ...] = ("instance",)
+    target_norms: list[str] | tuple[str, ...] = ()
+    loss_beta: float | int = 0.0
+    loss_scale: float | int | None = None
+    ema_decay: float | int = 0.999
+    ema_end_decay: float | int = 0.99999
+    ema_anneal_end_step: int = 75_000
+    teacher_scope: str = "encoder"
+
+    def validate_architecture(self):
+        """Part of the validation by `@strict`: what the fields must be in relation to each other."""
+        if self.hidden_size % self.num_attention_heads:
+            raise ValueError(
+                f"`hidden_size` = {self.hidden_size} must be a multiple of `num_attention_heads` = "
+                f"{self.num_attention_heads}."
+            )
+        if self.average_top_k_layers < 1 or self.average_top_k_layers > self.num_hidden_layers:
+            raise ValueError(
+                f"`average_top_k_layers` must be between 1 and `num_hidden_layers` = {self.num_hidden_layers}, but is "
+                f"{self.average_top_k_layers}."
+            )
+        if not 0 < self.mask_prob < 1:
+            raise ValueError(f"`mask_prob` must lie strictly between 0 and 1, but is {self.mask_prob}.")
+        if self.num_masks < 1:
+            raise ValueError(f"`num_masks` must be at least 1, but is {self.num_masks}.")
+        self._validate_choice("target_source", self.target_source, ("ffn", "block"))
+        self._validate_choice("teacher_scope", self.teacher_scope, TEACHER_SCOPES)
+        for norm in (*self.target_layer_norms, *self.target_norms):
+            if norm not in TARGET_NORMS:
+                raise ValueError(f"Target normalisations must be among {TARGET_NORMS}, but {norm!r} was given.")
+        self._validate_groups(
+            "decoder_groups", math.gcd(self.hidden_size, self.decoder_hidden_size), self.decoder_groups
+        )
+
+    # Options of modalities whose batches have padding.
+
+    @property
+    def norm_targets_over_padding(self) -> bool:
+        return False
+
+    @property
+    def convolve_padding(self) -> bool:
+        return False
+
+    def _validate_choice(self, name: str, value: str, allowed: tuple[str, ...]) -> None:
+        if value not in allowed:
+            raise ValueError(f"`{name}` must be one of {allowed}, but is {value!r}.")
+
+    def _validate_groups(self, name: str, channels: int, groups: int) -> None:
+        if channels % groups:
+            raise ValueError(f"`{name}` = {groups} must divide the channels of its convolutions ({channels}).")
+
+
+@strict
+class Data2Vec2SequenceConfig(Data2Vec2Config):
+    r"""
+    What the configurations of sequences in time (speech, text) share besides: linear biases of attention, padding, and
+    the output projection of their decoder. The fields are described in [`Data2Vec2AudioConfig`].
+    """
+
+    use_alibi: bool = True
+    alibi_scale: float | int = 1.0
+    learn_alibi_scale: bool = True
+    alibi_scale_per_head: bool = True
+    alibi_scale_per_layer: bool = False
+    decoder_num_projections: int = 1
+    decoder_projection_ratio: float | int = 2.0
+    norm_targets_over_padding: bool = False
+    convolve_padding: bool = False
+
+
+@strict
+class Data2Vec2AudioConfig(Data2Vec2SequenceConfig):
     r"""
     Configuration of data2vec 2.0 for speech ([Efficient Self-supervised Learning with Contextualized Target
     Representations for Vision, Speech and Language](https://huggingface.co/papers/2212.07525)). The defaults are the
@@ -133,27 +243,7 @@ class Data2Vec2AudioConfig(PreTrainedConfig):
     model_type = "data2vec2-audio"
 
     vocab_size: int = 32
-    hidden_size: int = 768
-    num_hidden_layers: int = 12
-    num_prenet_layers: int = 0
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
-    hidden_dropout: float | int = 0.1
-    attention_dropout: float | int = 0.1
-    activation_dropout: float | int = 0.0
-    input_dropout: float | int = 0.0
-    prenet_dropout: float | int = 0.1
     final_dropout: float | int = 0.0
-    layerdrop: float | int = 0.05
-    prenet_layerdrop: float | int = 0.05
-    drop_path_rates: list[float | int] | tuple[float | int, ...] = (0.0, 0.0)
-    prenet_drop_path_rates: list[float | int] | tuple[float | int, ...] = (0.0, 0.0)
-    initializer_range: float = 0.02
-    layer_norm_eps: float = 1e-5
-    layer_norm_affine: bool = True
-    layer_norm_first: bool = False
-    pre_norm_drops_residual: bool = False
     conv_dim: list[int] | tuple[int, ...] = (512, 512, 512, 512, 512, 512, 512)
     conv_kernel: list[int] | tuple[int, ...] = (10, 3, 3, 3, 3, 2, 2)
     conv_stride: list[int] | tuple[int, ...] = (5, 2, 2, 2, 2, 2, 2)
@@ -164,39 +254,10 @@ class Data2Vec2AudioConfig(PreTrainedConfig):
     conv_pos_kernel_size: int = 19
     num_conv_pos_embedding_groups: int = 16
     conv_pos_layer_norm_first: bool = False
-    use_alibi: bool = True
-    alibi_scale: float | int = 1.0
-    learn_alibi_scale: bool = True
-    alibi_scale_per_head: bool = True
-    alibi_scale_per_layer: bool = False
-    num_masks: int = 8
-    mask_prob: float = 0.5
     mask_prob_adjust: float | int = 0.05
-    mask_length: int = 5
     mask_dropout: float | int = 0.0
     inverse_mask: bool = False
-    mask_noise_std: float | int = 0.01
     encoder_zero_mask: bool = True
-    decoder_hidden_size: int = 384
-    decoder_num_layers: int = 4
-    decoder_kernel_size: int = 7
-    decoder_groups: int = 16
-    decoder_residual: bool = True
-    decoder_num_projections: int = 1
-    decoder_projection_ratio: float | int = 2.0
-    decoder_input_dropout: float | int = 0.1
-    average_top_k_layers: int = 8
-    target_source: str = "ffn"
-    target_layer_norms: list[str] | tuple[str, ...] = ("instance",)
-    target_norms: list[str] | tuple[str, ...] = ()
-    norm_targets_over_padding: bool = False
-    convolve_padding: bool = False
-    loss_beta: float | int = 0.0
-    loss_scale: float | int | None = None
-    ema_decay: float | int = 0.999
-    ema_end_decay: float | int = 0.99999
-    ema_anneal_end_step: int = 75_000
-    teacher_scope: str = "encoder"
     apply_spec_augment: bool = True
     mask_time_prob: float | int = 0.0
     mask_time_length: int = 10
@@ -223,48 +284,13 @@ class Data2Vec2AudioConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
-        self._validate_shapes()
-        self._validate_choices()
-        if self.average_top_k_layers < 1 or self.average_top_k_layers > self.num_hidden_layers:
-            raise ValueError(
-                f"`average_top_k_layers` must be between 1 and `num_hidden_layers` = {self.num_hidden_layers}, but is "
-                f"{self.average_top_k_layers}."
-            )
-        if not 0 < self.mask_prob < 1:
-            raise ValueError(f"`mask_prob` must lie strictly between 0 and 1, but is {self.mask_prob}.")
-        if self.num_masks < 1:
-            raise ValueError(f"`num_masks` must be at least 1, but is {self.num_masks}.")
-
-    def _validate_shapes(self) -> None:
         lengths = {name: len(field) for name, field in self._conv_fields().items()}
         if len(set(lengths.values())) != 1:
             raise ValueError(f"`conv_dim`, `conv_kernel` and `conv_stride` must be equally long, but are {lengths}.")
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` = {self.hidden_size} must be a multiple of `num_attention_heads` = "
-                f"{self.num_attention_heads}."
-            )
-        for name, size, groups in (
-            ("num_conv_pos_embedding_groups", self.hidden_size, self.num_conv_pos_embedding_groups),
-            ("decoder_groups", math.gcd(self.hidden_size, self.decoder_hidden_size), self.decoder_groups),
-        ):
-            if size % groups:
-                raise ValueError(f"`{name}` = {groups} must divide the channels of its convolutions ({size}).")
-
-    def _validate_choices(self) -> None:
-        choices = {
-            "feat_extract_norm": ("layer", "group"),
-            "target_source": ("ffn", "block"),
-            "teacher_scope": TEACHER_SCOPES,
-            "ctc_loss_reduction": ("mean", "sum"),
-        }
-        values = self.to_dict()
-        for name, allowed in choices.items():
-            if values[name] not in allowed:
-                raise ValueError(f"`{name}` must be one of {allowed}, but is {values[name]!r}.")
-        for norm in (*self.target_layer_norms, *self.target_norms):
-            if norm not in TARGET_NORMS:
-                raise ValueError(f"Target normalisations must be among {TARGET_NORMS}, but {norm!r} was given.")
+        super().validate_architecture()
+        self._validate_groups("num_conv_pos_embedding_groups", self.hidden_size, self.num_conv_pos_embedding_groups)
+        self._validate_choice("feat_extract_norm", self.feat_extract_norm, ("layer", "group"))
+        self._validate_choice("ctc_loss_reduction", self.ctc_loss_reduction, ("mean", "sum"))
 
     def _conv_fields(self) -> dict:
         return {"conv_dim": self.conv_dim, "conv_kernel": self.conv_kernel, "conv_stride": self.conv_stride}
@@ -288,4 +314,4 @@ class Data2Vec2AudioConfig(PreTrainedConfig):
         return count_frames(num_samples, self.conv_kernel, self.conv_stride)
 
 
-__all__ = ["Data2Vec2AudioConfig"]
+__all__ = ["Data2Vec2AudioConfig", "Data2Vec2Config", "Data2Vec2SequenceConfig"]

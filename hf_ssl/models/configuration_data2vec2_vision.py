@@ -1,12 +1,9 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Configuration of data2vec 2.0 for images."""
 
-import math
-
 from huggingface_hub.dataclasses import strict
-from transformers.configuration_utils import PreTrainedConfig
 
-from .configuration_data2vec2 import TARGET_NORMS, TEACHER_SCOPES
+from .configuration_data2vec2 import Data2Vec2Config
 
 # Which class each Auto class makes of a folder where this package is not installed, see `AUDIO_AUTO_MAP`.
 VISION_AUTO_MAP = {
@@ -18,7 +15,7 @@ VISION_AUTO_MAP = {
 
 
 @strict
-class Data2Vec2VisionConfig(PreTrainedConfig):
+class Data2Vec2VisionConfig(Data2Vec2Config):
     r"""
     Configuration of data2vec 2.0 for images ([Efficient Self-supervised Learning with Contextualized Target
     Representations for Vision, Speech and Language](https://huggingface.co/papers/2212.07525)). The defaults are the
@@ -89,50 +86,30 @@ class Data2Vec2VisionConfig(PreTrainedConfig):
     patch_size: int = 16
     num_channels: int = 3
     num_extra_tokens: int = 1
-    hidden_size: int = 768
     num_hidden_layers: int = 10
     num_prenet_layers: int = 2
-    num_attention_heads: int = 12
-    intermediate_size: int = 3072
-    hidden_act: str = "gelu"
     hidden_dropout: float | int = 0.0
     attention_dropout: float | int = 0.0
-    activation_dropout: float | int = 0.0
-    input_dropout: float | int = 0.0
     prenet_dropout: float | int = 0.0
     final_dropout: float | int = 0.0
     layerdrop: float | int = 0.0
     prenet_layerdrop: float | int = 0.0
-    drop_path_rates: list[float | int] | tuple[float | int, ...] = (0.0, 0.0)
-    prenet_drop_path_rates: list[float | int] | tuple[float | int, ...] = (0.0, 0.0)
-    initializer_range: float = 0.02
     layer_norm_eps: float = 1e-6
-    layer_norm_affine: bool = True
-    layer_norm_first: bool = False
-    pre_norm_drops_residual: bool = False
     num_masks: int = 16
     mask_prob: float = 0.8
     mask_prob_adjust: float | int = 0.07
     mask_length: int = 3
     mask_dropout: float | int = 0.0
     inverse_mask: bool = True
-    mask_noise_std: float | int = 0.01
     decoder_hidden_size: int = 768
     decoder_num_layers: int = 6
     decoder_kernel_size: int = 3
-    decoder_groups: int = 16
-    decoder_residual: bool = True
     decoder_input_dropout: float | int = 0.0
     average_top_k_layers: int = 10
-    target_source: str = "ffn"
-    target_layer_norms: list[str] | tuple[str, ...] = ("instance",)
     target_norms: list[str] | tuple[str, ...] = ("layer",)
-    loss_beta: float | int = 0.0
-    loss_scale: float | int | None = None
     cls_loss_weight: float | int = 2.56
     cls_loss_reduction: str = "mean"
     ema_decay: float | int = 0.9998
-    ema_end_decay: float | int = 0.99999
     ema_anneal_end_step: int = 100_000
     teacher_scope: str = "model"
     pooling: str = "mean"
@@ -144,59 +121,24 @@ class Data2Vec2VisionConfig(PreTrainedConfig):
 
     def validate_architecture(self):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
-        self._validate_shapes()
-        self._validate_choices()
-        if self.average_top_k_layers < 1 or self.average_top_k_layers > self.num_hidden_layers:
-            raise ValueError(
-                f"`average_top_k_layers` must be between 1 and `num_hidden_layers` = {self.num_hidden_layers}, but is "
-                f"{self.average_top_k_layers}."
-            )
-        if not 0 < self.mask_prob < 1:
-            raise ValueError(f"`mask_prob` must lie strictly between 0 and 1, but is {self.mask_prob}.")
-        if self.num_masks < 1:
-            raise ValueError(f"`num_masks` must be at least 1, but is {self.num_masks}.")
-        if self.num_extra_tokens < 1 and (self.cls_loss_weight > 0 or self.pooling == "cls"):
-            raise ValueError(
-                "`num_extra_tokens` = 0 leaves no CLS token: set `cls_loss_weight` to 0 and `pooling` to 'mean', or "
-                "have at least one extra token."
-            )
-
-    def _validate_shapes(self) -> None:
+        super().validate_architecture()
+        self._validate_choice("cls_loss_reduction", self.cls_loss_reduction, ("mean", "sum"))
+        self._validate_choice("pooling", self.pooling, ("mean", "cls"))
         if self.patch_size < 1 or self.image_size < self.patch_size or self.image_size % self.patch_size:
             raise ValueError(
                 f"`image_size` = {self.image_size} must be a multiple of `patch_size` = {self.patch_size}: an image "
                 "is cut into whole patches."
-            )
-        if self.hidden_size % self.num_attention_heads:
-            raise ValueError(
-                f"`hidden_size` = {self.hidden_size} must be a multiple of `num_attention_heads` = "
-                f"{self.num_attention_heads}."
             )
         if self.hidden_size % 4:
             raise ValueError(
                 f"`hidden_size` = {self.hidden_size} must be a multiple of 4: positions are the sine and cosine of "
                 "row and column."
             )
-        channels = math.gcd(self.hidden_size, self.decoder_hidden_size)
-        if channels % self.decoder_groups:
+        if self.num_extra_tokens < 1 and (self.cls_loss_weight > 0 or self.pooling == "cls"):
             raise ValueError(
-                f"`decoder_groups` = {self.decoder_groups} must divide the channels of its convolutions ({channels})."
+                "`num_extra_tokens` = 0 leaves no CLS token: set `cls_loss_weight` to 0 and `pooling` to 'mean', or "
+                "have at least one extra token."
             )
-
-    def _validate_choices(self) -> None:
-        choices = {
-            "target_source": ("ffn", "block"),
-            "teacher_scope": TEACHER_SCOPES,
-            "cls_loss_reduction": ("mean", "sum"),
-            "pooling": ("mean", "cls"),
-        }
-        values = self.to_dict()
-        for name, allowed in choices.items():
-            if values[name] not in allowed:
-                raise ValueError(f"`{name}` must be one of {allowed}, but is {values[name]!r}.")
-        for norm in (*self.target_layer_norms, *self.target_norms):
-            if norm not in TARGET_NORMS:
-                raise ValueError(f"Target normalisations must be among {TARGET_NORMS}, but {norm!r} was given.")
 
     @property
     def grid_size(self) -> int:
@@ -212,20 +154,6 @@ class Data2Vec2VisionConfig(PreTrainedConfig):
     def num_recorded_layers(self) -> int:
         """Layers of prenet and trunk, which all give hidden states."""
         return self.num_prenet_layers + self.num_hidden_layers
-
-    # What is an option of speech, which has padding and convolutional positions, and a constant here.
-
-    @property
-    def convolve_padding(self) -> bool:
-        return False
-
-    @property
-    def norm_targets_over_padding(self) -> bool:
-        return False
-
-    @property
-    def encoder_zero_mask(self) -> bool:
-        return True
 
 
 __all__ = ["Data2Vec2VisionConfig"]

@@ -14,7 +14,7 @@ no file grows beyond what one can read in a sitting.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from torch import nn
@@ -27,8 +27,8 @@ from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import OutputRecorder
 
 from .attention import MASKED_SCORE, eager_attention_forward
-from .configuration_data2vec2 import Data2Vec2AudioConfig
-from .decoders import ConvDecoder, DecoderProjection
+from .configuration_data2vec2 import Data2Vec2Config, Data2Vec2SequenceConfig
+from .decoders import ConvDecoder, ConvDecoder1d, DecoderProjection
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .self_distillation import SelfDistillationModel
 from .teacher import EMATeacher, average_layers
@@ -42,62 +42,10 @@ TEACHER_STAGES = {
 }
 
 
-class TrunkFields(Protocol):
-    """Fields that the configurations of all modalities have: those of trunk, prenet, teacher, targets and loss.
-
-    Some are no options of every modality, but constants of its configuration.
-    """
-
-    hidden_size: int
-    num_hidden_layers: int
-    num_prenet_layers: int
-    num_attention_heads: int
-    intermediate_size: int
-    hidden_act: str
-    hidden_dropout: float | int
-    attention_dropout: float | int
-    activation_dropout: float | int
-    input_dropout: float | int
-    prenet_dropout: float | int
-    layerdrop: float | int
-    prenet_layerdrop: float | int
-    drop_path_rates: list[float | int] | tuple[float | int, ...]
-    prenet_drop_path_rates: list[float | int] | tuple[float | int, ...]
-    initializer_range: float
-    layer_norm_eps: float
-    layer_norm_affine: bool
-    layer_norm_first: bool
-    pre_norm_drops_residual: bool
-    mask_noise_std: float | int
-    decoder_input_dropout: float | int
-    average_top_k_layers: int
-    target_source: str
-    target_layer_norms: list[str] | tuple[str, ...]
-    target_norms: list[str] | tuple[str, ...]
-    loss_beta: float | int
-    loss_scale: float | int | None
-    ema_decay: float | int
-    ema_end_decay: float | int
-    ema_anneal_end_step: int
-    teacher_scope: str
-
-    @property
-    def convolve_padding(self) -> bool: ...
-
-    @property
-    def norm_targets_over_padding(self) -> bool: ...
-
-    @property
-    def encoder_zero_mask(self) -> bool: ...
-
-    @property
-    def _attn_implementation(self) -> Any: ...
-
-
 class Data2Vec2Attention(nn.Module):
     """Multi-head self-attention with additive biases by position; one matrix for queries, keys and values."""
 
-    def __init__(self, config: TrunkFields):
+    def __init__(self, config: Data2Vec2Config):
         super().__init__()
         self.config = config
         self.head_size = config.hidden_size // config.num_attention_heads
@@ -131,7 +79,7 @@ class Data2Vec2Attention(nn.Module):
 
 
 class Data2Vec2MLP(nn.Module):
-    def __init__(self, config: TrunkFields):
+    def __init__(self, config: Data2Vec2Config):
         super().__init__()
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
@@ -146,7 +94,7 @@ class Data2Vec2MLP(nn.Module):
 class Data2Vec2Layer(GradientCheckpointingLayer):
     """One transformer layer, post-norm or pre-norm, with LayerDrop and stochastic depth."""
 
-    def __init__(self, config: TrunkFields, layerdrop: float, drop_path_rate: float):
+    def __init__(self, config: Data2Vec2Config, layerdrop: float, drop_path_rate: float):
         super().__init__()
         self.layer_norm_first = config.layer_norm_first
         self.drops_residual = config.pre_norm_drops_residual
@@ -205,7 +153,7 @@ class AttentionBias(nn.Module):
     The slopes are those of ALiBi (Press et al., 2022, section 3), also for head counts that are no power of two.
     """
 
-    def __init__(self, config: Data2Vec2AudioConfig):
+    def __init__(self, config: Data2Vec2SequenceConfig):
         super().__init__()
         self.config = config
         self.num_layers = config.num_prenet_layers + config.num_hidden_layers
@@ -264,12 +212,12 @@ def alibi_bias(positions: torch.Tensor, num_heads: int, euclidean: bool = False)
     return slopes * -distances.unsqueeze(1)
 
 
-def make_layer_norm(config: TrunkFields) -> nn.LayerNorm:
+def make_layer_norm(config: Data2Vec2Config) -> nn.LayerNorm:
     return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=config.layer_norm_affine)
 
 
 def make_layers(
-    config: TrunkFields, num_layers: int, layerdrop: float, drop_path_rates: Sequence[float]
+    config: Data2Vec2Config, num_layers: int, layerdrop: float, drop_path_rates: Sequence[float]
 ) -> nn.ModuleList:
     first, last = drop_path_rates
     step = (last - first) / max(1, num_layers - 1)
@@ -285,14 +233,16 @@ class Data2Vec2ContextEncoder(nn.Module):
             positions of the same shape, which are added; `None` if the local features already have theirs.
         attention_bias: Gives the biases of attention, if any.
         num_extra_tokens: Learned tokens that stand before the frames, such as an image's CLS token.
+        has_layer_norm: Whether there is a layer norm before the prenet of a post-norm model.
     """
 
     def __init__(
         self,
-        config: TrunkFields,
+        config: Data2Vec2Config,
         position_encoder: nn.Module | None = None,
         attention_bias: AttentionBias | None = None,
         num_extra_tokens: int = 0,
+        has_layer_norm: bool = True,
     ):
         super().__init__()
         self.config = config
@@ -302,7 +252,7 @@ class Data2Vec2ContextEncoder(nn.Module):
         self.extra_tokens: nn.Parameter | None = None
         if num_extra_tokens > 0:
             self.extra_tokens = nn.Parameter(torch.zeros(1, num_extra_tokens, config.hidden_size))
-        self.layer_norm = None if config.layer_norm_first else make_layer_norm(config)
+        self.layer_norm = make_layer_norm(config) if has_layer_norm and not config.layer_norm_first else None
         self.dropout = nn.Dropout(config.prenet_dropout)
         self.layers = make_layers(
             config, config.num_prenet_layers, config.prenet_layerdrop, config.prenet_drop_path_rates
@@ -373,7 +323,7 @@ class Data2Vec2ContextEncoder(nn.Module):
 class Data2Vec2Trunk(nn.Module):
     """The transformer whose layers make the targets."""
 
-    def __init__(self, config: TrunkFields):
+    def __init__(self, config: Data2Vec2Config):
         super().__init__()
         self.config = config
         self.input_dropout = nn.Dropout(config.input_dropout)
@@ -406,7 +356,7 @@ class Data2Vec2Trunk(nn.Module):
 class Data2Vec2PreTrainedModel(PreTrainedModel):
     """Weights' initialisation and loading, common to all models of data2vec 2.0."""
 
-    config: Any  # the modality's, which has the `TrunkFields`
+    config: Data2Vec2Config
     supports_gradient_checkpointing = True
     _no_split_modules = ["Data2Vec2Layer"]
     _supports_sdpa = True
@@ -492,6 +442,20 @@ class EncodedFrames(NamedTuple):
     hidden_states: torch.Tensor
     visible_frames: VisibleFrames
     decoder_mask: torch.Tensor | None
+
+
+def make_decoder_1d(config: Data2Vec2SequenceConfig) -> ConvDecoder1d:
+    """The decoder of sequences in time, as configured."""
+    return ConvDecoder1d(
+        hidden_size=config.hidden_size,
+        decoder_hidden_size=config.decoder_hidden_size,
+        num_layers=config.decoder_num_layers,
+        kernel_size=config.decoder_kernel_size,
+        groups=config.decoder_groups,
+        residual=config.decoder_residual,
+        num_projections=config.decoder_num_projections,
+        projection_ratio=config.decoder_projection_ratio,
+    )
 
 
 class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedModel):
@@ -616,10 +580,50 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
         return self.decoder.project(decoded[prediction_mask.flatten(0, 1)])
 
     def _hide_frames(self, features: torch.Tensor, hidden_mask: torch.Tensor) -> torch.Tensor:
-        """Zeros, or noise, where a frame is hidden: the convolutional positions look at hidden frames too."""
-        if self.config.encoder_zero_mask:
-            return features * (~hidden_mask).unsqueeze(-1).to(features.dtype)
-        return torch.where(hidden_mask.unsqueeze(-1), self._draw_noise(features), features)
+        """What stands at hidden frames for stages that see them, as convolutional positions do; no others are."""
+        return features
 
     def _draw_noise(self, like: torch.Tensor) -> torch.Tensor:
         return torch.randn_like(like) * self.config.mask_noise_std
+
+
+class Data2Vec2SequenceObjective(Data2Vec2PreTrainingObjective):
+    """The objective for sequences in time, of different lengths in a batch: masks stay off the padding."""
+
+    def draw_masks(self, lengths: list[int], sequence_length: int) -> torch.Tensor:
+        """Masks as configured for sequences of `lengths` real frames; `(batch_size, num_masks, sequence_length)`."""
+        raise NotImplementedError("Every modality draws masks of its own.")
+
+    def _checked_mask(
+        self, mask_time_indices: torch.Tensor | None, local_features: torch.Tensor, frame_mask: torch.Tensor | None
+    ) -> torch.Tensor:
+        batch_size, sequence_length = local_features.shape[:2]
+        if mask_time_indices is None:
+            lengths = [sequence_length] * batch_size if frame_mask is None else frame_mask.sum(-1).tolist()
+            return self.draw_masks(lengths, sequence_length).to(local_features.device)
+        shape = tuple(mask_time_indices.shape)
+        if len(shape) != 3 or (shape[0], shape[2]) != (batch_size, sequence_length):
+            raise ValueError(
+                "`mask_time_indices` must have shape (batch_size, num_masks, sequence_length) = "
+                f"({batch_size}, any number, {sequence_length}), but has {shape}. The sequence length is that of the "
+                "local encoder's output."
+            )
+        mask_time_indices = mask_time_indices.bool()
+        if frame_mask is not None and not torch.compiler.is_compiling():
+            outside = int((mask_time_indices & ~frame_mask.unsqueeze(1)).sum())
+            if outside:
+                raise ValueError(
+                    f"`mask_time_indices` marks {outside} padded frames. Masks must lie within the real frames of "
+                    "each utterance, for padding has no target."
+                )
+        return mask_time_indices
+
+    def _prediction_mask(self, labels: torch.Tensor | None, mask_time_indices: torch.Tensor) -> torch.Tensor:
+        if labels is None:
+            return mask_time_indices
+        if labels.shape != mask_time_indices.shape:
+            raise ValueError(
+                f"`labels` must have the shape of `mask_time_indices`, {tuple(mask_time_indices.shape)}, but have "
+                f"{tuple(labels.shape)}."
+            )
+        return labels != -100

@@ -14,15 +14,15 @@ from transformers.utils.output_capturing import capture_outputs
 from .audio_heads import draw_time_mask, mask_channels, replace_frames
 from .configuration_data2vec2 import Data2Vec2AudioConfig
 from .convolutions import FrameConv1d
-from .decoders import ConvDecoder1d
 from .masking import draw_span_masks
 from .modeling_data2vec2 import (
     AttentionBias,
     Data2Vec2ContextEncoder,
     Data2Vec2ForPreTrainingOutput,
     Data2Vec2PreTrainedModel,
-    Data2Vec2PreTrainingObjective,
+    Data2Vec2SequenceObjective,
     Data2Vec2Trunk,
+    make_decoder_1d,
 )
 from .torch_init import init_like_torch
 from .waveform_models import (
@@ -214,7 +214,7 @@ class Data2Vec2AudioModel(Data2Vec2AudioPreTrainedModel):
         return mask_channels(self.config, features) if draws else features
 
 
-class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2PreTrainingObjective):
+class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2SequenceObjective):
     """data2vec 2.0 pre-training: predict the teacher's view of the whole utterance from what a mask leaves visible.
 
     Example:
@@ -235,18 +235,7 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2PreTr
     def __init__(self, config: Data2Vec2AudioConfig):
         super().__init__(config)
         self.data2vec2_audio = Data2Vec2AudioModel(config)
-        self._set_up_objective(
-            ConvDecoder1d(
-                hidden_size=config.hidden_size,
-                decoder_hidden_size=config.decoder_hidden_size,
-                num_layers=config.decoder_num_layers,
-                kernel_size=config.decoder_kernel_size,
-                groups=config.decoder_groups,
-                residual=config.decoder_residual,
-                num_projections=config.decoder_num_projections,
-                projection_ratio=config.decoder_projection_ratio,
-            )
-        )
+        self._set_up_objective(make_decoder_1d(config))
 
     def freeze_feature_encoder(self) -> None:
         """Stops training the convolutions of the waveform encoder."""
@@ -319,39 +308,11 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2PreTr
             )
         return masks
 
-    def _checked_mask(
-        self, mask_time_indices: torch.Tensor | None, local_features: torch.Tensor, frame_mask: torch.Tensor | None
-    ) -> torch.Tensor:
-        batch_size, sequence_length = local_features.shape[:2]
-        if mask_time_indices is None:
-            lengths = [sequence_length] * batch_size if frame_mask is None else frame_mask.sum(-1).tolist()
-            return self.draw_masks(lengths, sequence_length).to(local_features.device)
-        shape = tuple(mask_time_indices.shape)
-        if len(shape) != 3 or (shape[0], shape[2]) != (batch_size, sequence_length):
-            raise ValueError(
-                "`mask_time_indices` must have shape (batch_size, num_masks, sequence_length) = "
-                f"({batch_size}, any number, {sequence_length}), but has {shape}. `config.num_frames(num_samples)` "
-                "gives the sequence length."
-            )
-        mask_time_indices = mask_time_indices.bool()
-        if frame_mask is not None and not torch.compiler.is_compiling():
-            outside = int((mask_time_indices & ~frame_mask.unsqueeze(1)).sum())
-            if outside:
-                raise ValueError(
-                    f"`mask_time_indices` marks {outside} padded frames. Masks must lie within the real frames of "
-                    "each utterance, for padding has no target."
-                )
-        return mask_time_indices
-
-    def _prediction_mask(self, labels: torch.Tensor | None, mask_time_indices: torch.Tensor) -> torch.Tensor:
-        if labels is None:
-            return mask_time_indices
-        if labels.shape != mask_time_indices.shape:
-            raise ValueError(
-                f"`labels` must have the shape of `mask_time_indices`, {tuple(mask_time_indices.shape)}, but have "
-                f"{tuple(labels.shape)}."
-            )
-        return labels != -100
+    def _hide_frames(self, features: torch.Tensor, hidden_mask: torch.Tensor) -> torch.Tensor:
+        """Zeros, or noise, where a frame is hidden: the convolutional positions look at hidden frames too."""
+        if self.config.encoder_zero_mask:
+            return features * (~hidden_mask).unsqueeze(-1).to(features.dtype)
+        return torch.where(hidden_mask.unsqueeze(-1), self._draw_noise(features), features)
 
 
 class Data2Vec2AudioHeadModel(Data2Vec2AudioPreTrainedModel, WaveformHeadModel):

@@ -279,10 +279,6 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
         masks = [draw_masks_of_image(self.config) for _ in range(batch_size)]
         return torch.stack(masks)
 
-    def _hide_frames(self, features: torch.Tensor, hidden_mask: torch.Tensor) -> torch.Tensor:
-        """Nothing looks at hidden patches: positions are fixed, and the encoder reads visible patches only."""
-        return features
-
     def _checked_mask(self, bool_masked_pos: torch.Tensor | None, local_features: torch.Tensor) -> torch.Tensor:
         batch_size, num_patches = local_features.shape[:2]
         if bool_masked_pos is None:
