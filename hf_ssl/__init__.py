@@ -16,8 +16,13 @@ from transformers import (
     AutoModelForCTC,
     AutoModelForImageClassification,
     AutoModelForPreTraining,
+    AutoModelForQuestionAnswering,
+    AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
+    AutoTokenizer,
     Data2VecAudioConfig,
     Data2VecVisionConfig,
+    RobertaTokenizer,
     ViTImageProcessorPil,
     Wav2Vec2FeatureExtractor,
 )
@@ -25,6 +30,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_PRETRAINING_MAPPING
 
 from .models.configuration_best_rq import BestRqConfig
 from .models.configuration_data2vec2 import Data2Vec2AudioConfig
+from .models.configuration_data2vec2_text import Data2Vec2TextConfig
 from .models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from .models.configuration_data2vec_aqc import Data2VecAqcConfig
 from .models.configuration_data2vec_pretraining import (
@@ -50,6 +56,14 @@ from .models.modeling_data2vec2_audio import (
     Data2Vec2AudioForXVector,
     Data2Vec2AudioModel,
     Data2Vec2AudioPreTrainedModel,
+)
+from .models.modeling_data2vec2_text import (
+    Data2Vec2TextForPreTraining,
+    Data2Vec2TextForQuestionAnswering,
+    Data2Vec2TextForSequenceClassification,
+    Data2Vec2TextForTokenClassification,
+    Data2Vec2TextModel,
+    Data2Vec2TextPreTrainedModel,
 )
 from .models.modeling_data2vec2_vision import (
     Data2Vec2VisionForImageClassification,
@@ -90,6 +104,13 @@ __all__ = [
     "Data2Vec2AudioForXVector",
     "Data2Vec2AudioModel",
     "Data2Vec2AudioPreTrainedModel",
+    "Data2Vec2TextConfig",
+    "Data2Vec2TextForPreTraining",
+    "Data2Vec2TextForQuestionAnswering",
+    "Data2Vec2TextForSequenceClassification",
+    "Data2Vec2TextForTokenClassification",
+    "Data2Vec2TextModel",
+    "Data2Vec2TextPreTrainedModel",
     "Data2Vec2VisionConfig",
     "Data2Vec2VisionForImageClassification",
     "Data2Vec2VisionForPreTraining",
@@ -158,6 +179,21 @@ AutoModelForAudioClassification.register(BestRqConfig, BestRqForSequenceClassifi
 AutoModelForAudioFrameClassification.register(BestRqConfig, BestRqForAudioFrameClassification)
 AutoModelForAudioXVector.register(BestRqConfig, BestRqForXVector)
 AutoFeatureExtractor.register(BestRqConfig, BestRqFeatureExtractor)
+
+Data2Vec2TextConfig.register_for_auto_class()
+Data2Vec2TextModel.register_for_auto_class("AutoModel")
+Data2Vec2TextForPreTraining.register_for_auto_class("AutoModelForPreTraining")
+Data2Vec2TextForSequenceClassification.register_for_auto_class("AutoModelForSequenceClassification")
+Data2Vec2TextForTokenClassification.register_for_auto_class("AutoModelForTokenClassification")
+Data2Vec2TextForQuestionAnswering.register_for_auto_class("AutoModelForQuestionAnswering")
+
+AutoConfig.register("data2vec2-text", Data2Vec2TextConfig)
+AutoModel.register(Data2Vec2TextConfig, Data2Vec2TextModel)
+AutoModelForPreTraining.register(Data2Vec2TextConfig, Data2Vec2TextForPreTraining)
+AutoModelForSequenceClassification.register(Data2Vec2TextConfig, Data2Vec2TextForSequenceClassification)
+AutoModelForTokenClassification.register(Data2Vec2TextConfig, Data2Vec2TextForTokenClassification)
+AutoModelForQuestionAnswering.register(Data2Vec2TextConfig, Data2Vec2TextForQuestionAnswering)
+AutoTokenizer.register(Data2Vec2TextConfig, tokenizer_class=RobertaTokenizer)
 
 # The encoders of data2vec are transformers' own, and so is every Auto class but this one; for text that one too. The
 # mapping is written to directly for our configurations, because a class can be registered for one configuration only.

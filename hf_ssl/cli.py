@@ -85,9 +85,9 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
         "convert",
         help="turn an original checkpoint into a folder that from_pretrained loads, or back",
         description="Converts a fairseq checkpoint of data2vec or data2vec-aqc for speech, or of data2vec 2.0 for "
-        "speech or images, pre-trained (student and teacher) or fine-tuned (CTC, image classification), or "
-        "SpeechBrain's checkpoint folder of BEST-RQ; with --to, such a folder of ours to a checkpoint. Nothing in a "
-        "checkpoint is executed.",
+        "speech, images or text, pre-trained (student and teacher) or fine-tuned (CTC; classification of images or "
+        "texts), or SpeechBrain's checkpoint folder of BEST-RQ; with --to, such a folder of ours to a checkpoint. "
+        "Nothing in a checkpoint is executed.",
     )
     convert.add_argument(
         "source", metavar="CHECKPOINT", help="the original's .pt file or CKPT+... folder; with --to, our folder"
@@ -103,7 +103,10 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     convert.add_argument(
         "--dictionary",
         metavar="FILE",
-        help="dict.ltr.txt of a fine-tuned checkpoint that has no symbols of its own",
+        help="dict.ltr.txt of a fine-tuned checkpoint of speech that has no symbols of its own; dict.txt of text",
+    )
+    convert.add_argument(
+        "--bpe", metavar="FOLDER", help="for text, with --dictionary: folder with GPT-2's encoder.json and vocab.bpe"
     )
     convert.add_argument(
         "--license", default="unknown", metavar="NAME", help="for the folder's card; checkpoints do not say"
@@ -115,13 +118,19 @@ def _run_convert(arguments: argparse.Namespace) -> None:
     from .conversion import convert_checkpoint, convert_to_fairseq, convert_to_speechbrain
 
     if arguments.to != "transformers":
-        if arguments.dictionary:
-            raise ValueError(f"--dictionary has no use with --to {arguments.to}: the folder has a tokenizer.")
+        if arguments.dictionary or arguments.bpe:
+            raise ValueError(
+                f"--dictionary and --bpe have no use with --to {arguments.to}: the folder has a tokenizer."
+            )
         convert_back = convert_to_fairseq if arguments.to == "fairseq" else convert_to_speechbrain
         print(f"Wrote {convert_back(arguments.source, arguments.target)}.")
         return
     folder = convert_checkpoint(
-        arguments.source, arguments.target, dictionary=arguments.dictionary, license=arguments.license
+        arguments.source,
+        arguments.target,
+        dictionary=arguments.dictionary,
+        byte_pair_encoding=arguments.bpe,
+        license=arguments.license,
     )
     print(f"Wrote {folder}. Its README.md says how to load it.")
 

@@ -3,7 +3,7 @@
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from transformers import (
@@ -12,6 +12,7 @@ from transformers import (
     AutoImageProcessor,
     AutoModel,
     AutoModelForPreTraining,
+    AutoTokenizer,
     PreTrainedModel,
 )
 
@@ -52,11 +53,21 @@ def export_encoder(
         encoder = _load_teacher(model_name_or_path, dtype)
     else:
         encoder = AutoModel.from_pretrained(model_name_or_path, dtype=dtype or "auto")
+    preprocessor = _load_preprocessor(model_name_or_path, encoder.main_input_name)
     encoder.save_pretrained(out_dir)
-    reads_images = encoder.main_input_name == "pixel_values"
-    preprocessor_class = AutoImageProcessor if reads_images else AutoFeatureExtractor
-    preprocessor_class.from_pretrained(model_name_or_path).save_pretrained(out_dir)
+    preprocessor.save_pretrained(out_dir)
     return out_dir
+
+
+def _load_preprocessor(model_name_or_path: str | os.PathLike, main_input_name: str) -> Any:
+    """What makes the model's input: of texts a tokenizer, of images an image processor, of speech an extractor."""
+    match main_input_name:
+        case "input_ids":
+            return AutoTokenizer.from_pretrained(model_name_or_path)
+        case "pixel_values":
+            return AutoImageProcessor.from_pretrained(model_name_or_path)
+        case _:
+            return AutoFeatureExtractor.from_pretrained(model_name_or_path)
 
 
 def _load_teacher(model_name_or_path: str | os.PathLike, dtype: torch.dtype | None) -> PreTrainedModel:

@@ -13,6 +13,7 @@ import transformers
 from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
+    RobertaTokenizer,
     SequenceFeatureExtractor,
     Wav2Vec2CTCTokenizer,
     Wav2Vec2FeatureExtractor,
@@ -22,6 +23,7 @@ from transformers import (
 import hf_ssl
 from hf_ssl.models.configuration_best_rq import BEST_RQ_AUTO_MAP
 from hf_ssl.models.configuration_data2vec2 import AUDIO_AUTO_MAP
+from hf_ssl.models.configuration_data2vec2_text import TEXT_AUTO_MAP
 from hf_ssl.models.configuration_data2vec2_vision import VISION_AUTO_MAP
 from hf_ssl.models.configuration_data2vec_aqc import DATA2VEC_AQC_AUTO_MAP
 from hf_ssl.models.configuration_data2vec_pretraining import AUDIO_AUTO_MAP as DATA2VEC_AUDIO_AUTO_MAP
@@ -29,6 +31,7 @@ from hf_ssl.models.image_processing_data2vec2 import make_image_processor
 from hf_ssl.training.model_sizes import (
     best_rq_config,
     data2vec2_audio_config,
+    data2vec2_text_config,
     data2vec2_vision_config,
     data2vec_aqc_config,
     data2vec_audio_config,
@@ -93,12 +96,27 @@ def save_image_processor(folder: Path) -> None:
     make_image_processor(32).save_pretrained(folder)
 
 
+def make_text_inputs(batch_size: int, num_tokens: int) -> dict[str, torch.Tensor]:
+    """Random tokens, the last text a quarter shorter than the others."""
+    generator = torch.Generator().manual_seed(0)
+    attention_mask = torch.ones(batch_size, num_tokens, dtype=torch.long)
+    if batch_size > 1:
+        attention_mask[-1, num_tokens * 3 // 4 :] = 0
+    input_ids = torch.randint(4, 300, (batch_size, num_tokens), generator=generator)
+    return {"input_ids": input_ids.where(attention_mask.bool(), 1), "attention_mask": attention_mask}
+
+
 def save_audio_processors(folder: Path) -> None:
     _save_processors(Wav2Vec2FeatureExtractor(return_attention_mask=True), folder)
 
 
 def save_mel_processors(folder: Path) -> None:
     _save_processors(hf_ssl.BestRqFeatureExtractor(), folder)
+
+
+def save_text_processors(folder: Path) -> None:
+    vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4, "b": 5, "ab": 6, "<mask>": 7}
+    RobertaTokenizer(vocab=vocabulary, merges=[("a", "b")]).save_pretrained(folder)
 
 
 def _save_processors(feature_extractor: SequenceFeatureExtractor, folder: Path) -> None:
@@ -180,6 +198,31 @@ FAMILIES = [
         processors=("AutoFeatureExtractor", "AutoTokenizer", "AutoProcessor"),
     ),
     Family(
+        name="data2vec2-text",
+        make_config=lambda: data2vec2_text_config(
+            "tiny",
+            hidden_dropout=0.0,
+            attention_dropout=0.0,
+            embedding_dropout=0.0,
+            decoder_input_dropout=0.0,
+            initializer_range=0.2,  # large enough for attention to matter
+            num_labels=3,
+        ),
+        classes={
+            "AutoModel": hf_ssl.Data2Vec2TextModel,
+            "AutoModelForPreTraining": hf_ssl.Data2Vec2TextForPreTraining,
+            "AutoModelForSequenceClassification": hf_ssl.Data2Vec2TextForSequenceClassification,
+            "AutoModelForTokenClassification": hf_ssl.Data2Vec2TextForTokenClassification,
+            "AutoModelForQuestionAnswering": hf_ssl.Data2Vec2TextForQuestionAnswering,
+        },
+        auto_map=TEXT_AUTO_MAP,
+        make_inputs=make_text_inputs,
+        has_teacher=True,
+        lengths=(20, 33),
+        save_processors=save_text_processors,
+        processors=("AutoTokenizer",),
+    ),
+    Family(
         name="data2vec-audio",
         make_config=lambda: data2vec_audio_config(
             "tiny",
@@ -257,7 +300,7 @@ def make_model(family: Family, auto_class: str) -> PreTrainedModel:
 
 
 # In this order: what is of masked frames, which are random, only where there is nothing else.
-MAIN_OUTPUTS = ("last_hidden_state", "targets", "codes", "logits")
+MAIN_OUTPUTS = ("last_hidden_state", "targets", "codes", "logits", "start_logits")
 
 
 def main_output(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -14,6 +14,13 @@ from .best_rq import convert_best_rq, convert_to_speechbrain, load_speechbrain_c
 from .best_rq_card import make_best_rq_card
 from .card import CardFacts, CardUse, make_card
 from .data2vec2_audio import Conversion, convert_data2vec2_audio_ctc, convert_data2vec2_audio_pretraining
+from .data2vec2_text import (
+    TextConversion,
+    Vocabulary,
+    convert_data2vec2_text_classifier,
+    convert_data2vec2_text_pretraining,
+)
+from .data2vec2_text_card import make_text_card
 from .data2vec2_vision import convert_data2vec2_vision_classifier, convert_data2vec2_vision_pretraining
 from .data2vec_aqc import convert_data2vec_aqc_ctc, convert_data2vec_aqc_pretraining
 from .data2vec_audio import convert_data2vec_audio_ctc, convert_data2vec_audio_pretraining
@@ -21,6 +28,7 @@ from .fairseq_checkpoint import FairseqCheckpoint, load_fairseq_checkpoint
 from .fairseq_dictionary import read_dictionary
 from .options import section
 from .record import file_sha256, make_record, write_record
+from .roberta_tokenizer import read_byte_pair_encoding
 from .safe_loading import UnsafeCheckpointError
 from .to_fairseq import convert_to_fairseq
 
@@ -35,23 +43,29 @@ __all__ = [
 
 logger = logging.get_logger(__name__)
 
+# Pre-training, and classification.
+_TEXT_MODELS = ("data2vec_multi (TEXT)", "data2vec_text_classification of data2vec_multi")
+
 
 def convert_checkpoint(
     path: str | os.PathLike,
     out_dir: str | os.PathLike,
     *,
     dictionary: str | os.PathLike | None = None,
+    byte_pair_encoding: str | os.PathLike | None = None,
     license: str = "unknown",
 ) -> Path:
     """Converts an original checkpoint to a folder with configuration, weights, preprocessor, tokenizer and card. What
     the file holds decides which conversion it is.
 
     Args:
-        path: A fairseq checkpoint of data2vec or data2vec-aqc for speech, or of data2vec 2.0 for speech or images:
-        pre-training (student and teacher) or fine-tuned (CTC; `mae_image_classification`); or a checkpoint folder
-        of SpeechBrain's BEST-RQ recipe.
+        path: A fairseq checkpoint of data2vec or data2vec-aqc for speech, or of data2vec 2.0 for speech, images or
+            text: pre-training (student and teacher) or fine-tuned (CTC; `mae_image_classification`;
+            `data2vec_text_classification`); or a checkpoint folder of SpeechBrain's BEST-RQ recipe.
         out_dir: Folder to write; created if it does not exist.
-        dictionary: fairseq's `dict.ltr.txt`, for a fine-tuned checkpoint that has no symbols of its own.
+        dictionary: fairseq's `dict.ltr.txt`, for a fine-tuned checkpoint of speech that has no symbols of its own; for
+            text `dict.txt`, together with `byte_pair_encoding`.
+        byte_pair_encoding: For text, a folder with GPT-2's `encoder.json` and `vocab.bpe`, to make the tokenizer of.
         license: Identifier of the licence for the card. Checkpoints do not say.
 
     Returns:
@@ -67,11 +81,16 @@ def convert_checkpoint(
     if out_dir.exists() and not out_dir.is_dir():
         raise ValueError(f"{os.fspath(out_dir)!r} is a file; expected a folder to write.")
     if Path(path).is_dir():
-        if dictionary is not None:
+        if dictionary is not None or byte_pair_encoding is not None:
             raise ValueError(f"{os.fspath(path)!r} is a pre-trained model, which has no use for a dictionary.")
         _convert_speechbrain(path, out_dir, license)
         return out_dir
     checkpoint = load_fairseq_checkpoint(path)
+    if original_model(checkpoint) in _TEXT_MODELS:
+        _convert_text(checkpoint, _vocabulary(dictionary, byte_pair_encoding), out_dir, license)
+        return out_dir
+    if byte_pair_encoding is not None:
+        raise ValueError(f"{os.fspath(path)!r} is no model of text, which has no use for byte-pair encoding.")
     conversion = _convert(checkpoint, dictionary)
     for limit in conversion.limits:
         logger.warning(limit)
@@ -87,6 +106,33 @@ def _convert_speechbrain(path: str | os.PathLike, out_dir: Path, license: str) -
     conversion.model.save_pretrained(out_dir)
     conversion.feature_extractor.save_pretrained(out_dir)
     make_best_rq_card(checkpoint, conversion, license).save(out_dir / "README.md")
+
+
+def _vocabulary(
+    dictionary: str | os.PathLike | None, byte_pair_encoding: str | os.PathLike | None
+) -> Vocabulary | None:
+    if dictionary is None and byte_pair_encoding is None:
+        return None
+    if dictionary is None or byte_pair_encoding is None:
+        raise ValueError(
+            "The tokenizer of a text model is made of fairseq's dict.txt and of GPT-2's encoder.json and vocab.bpe: "
+            "give both the dictionary (`--dictionary FILE`) and the folder of the other two (`--bpe FOLDER`)."
+        )
+    return Vocabulary(read_dictionary(dictionary), read_byte_pair_encoding(byte_pair_encoding))
+
+
+def _convert_text(checkpoint: FairseqCheckpoint, vocabulary: Vocabulary | None, out_dir: Path, license: str) -> None:
+    is_pretraining = original_model(checkpoint) == _TEXT_MODELS[0]
+    convert = convert_data2vec2_text_pretraining if is_pretraining else convert_data2vec2_text_classifier
+    conversion: TextConversion = convert(checkpoint, vocabulary)
+    for limit in conversion.limits:
+        logger.warning(limit)
+    conversion.model.save_pretrained(out_dir)
+    if conversion.tokenizer is not None:
+        conversion.tokenizer.save_pretrained(out_dir)
+    record = make_record(checkpoint, None)
+    write_record(record, out_dir)
+    make_text_card(checkpoint, conversion, record, license).save(out_dir / "README.md")
 
 
 def _convert(checkpoint: FairseqCheckpoint, dictionary: str | os.PathLike | None) -> Conversion:
@@ -114,8 +160,9 @@ def _convert(checkpoint: FairseqCheckpoint, dictionary: str | os.PathLike | None
             return convert_data2vec_aqc_ctc(checkpoint, symbols)
     raise ValueError(
         f"{checkpoint.path!r} holds the model {name}. What can be converted so far is data2vec and data2vec-aqc for "
-        "speech and data2vec 2.0 for speech and images: `data2vec_audio`, `data2vec_multi` with `supported_modality` "
-        "AUDIO or IMAGE, `wav2vec_ctc` of them, and `mae_image_classification`."
+        "speech and data2vec 2.0 for speech, images and text: `data2vec_audio`, `data2vec_multi` with "
+        "`supported_modality` AUDIO, IMAGE or TEXT, `wav2vec_ctc` of them, `mae_image_classification` and "
+        "`data2vec_text_classification`."
     )
 
 

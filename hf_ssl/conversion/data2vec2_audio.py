@@ -8,23 +8,21 @@ import torch
 from transformers import PreTrainedModel, ViTImageProcessorPil, Wav2Vec2CTCTokenizer, Wav2Vec2FeatureExtractor
 
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
-from ..models.modeling_data2vec2 import TEACHER_STAGES
 from ..models.modeling_data2vec2_audio import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining
 from .data2vec2_options import (
     ctc_fields,
     ctc_options,
-    ignored_options,
-    make_config,
     pretraining_fields,
     pretraining_options,
-    section,
     training_course,
 )
-from .data2vec2_weights import rename_ctc, rename_pretraining
+from .data2vec2_weights import audio_names, rename_ctc
 from .fairseq_checkpoint import FairseqCheckpoint
 from .fairseq_dictionary import FairseqDictionary, make_tokenizer
-from .filling import check_counts, fill_model
+from .filling import check_counts, copy_student_to_teacher, fill_model
+from .options import ignored_options, make_config, section
 from .problems import Problems
+from .trunk_weights import rename_pretraining
 
 
 class Conversion(NamedTuple):
@@ -55,15 +53,15 @@ def convert_data2vec2_audio_pretraining(checkpoint: FairseqCheckpoint) -> Conver
     problems = Problems()
     options = section(checkpoint.config, "model")
     fields = pretraining_fields(options, problems)
-    config = None if fields is None else make_config(Data2Vec2AudioConfig, fields, problems)
+    config = make_config(Data2Vec2AudioConfig, fields, problems)
     feature_extractor = make_feature_extractor(checkpoint.config, problems)
     scope = "encoder" if config is None else config.teacher_scope
-    weights = rename_pretraining(checkpoint.model, checkpoint.teacher, scope, problems)
+    weights = rename_pretraining(audio_names(), checkpoint.model, checkpoint.teacher, scope, problems)
     weights["teacher.num_updates"] = torch.tensor(checkpoint.num_updates)
     model = None
     if config is not None and check_counts(_layer_counts(config), weights, problems):
         if checkpoint.teacher is None:
-            copy_student_to_teacher(weights, "data2vec2_audio.", config.teacher_scope)
+            copy_student_to_teacher(weights, audio_names().student, config.teacher_scope)
         model = fill_model(Data2Vec2AudioForPreTraining, config, weights, problems)
     problems.raise_if_any(checkpoint.path)
     assert model is not None  # or there would have been a problem
@@ -90,7 +88,7 @@ def convert_data2vec2_audio_ctc(checkpoint: FairseqCheckpoint, dictionary: Fairs
     fields = ctc_fields(checkpoint.config, problems)
     if fields is not None:
         fields |= {"vocab_size": len(dictionary.symbols), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    config = None if fields is None else make_config(Data2Vec2AudioConfig, fields, problems)
+    config = make_config(Data2Vec2AudioConfig, fields, problems)
     feature_extractor = make_feature_extractor(checkpoint.config, problems)
     weights = rename_ctc(checkpoint.model, problems)
     model = None
@@ -155,14 +153,6 @@ def _layer_counts(config: Data2Vec2AudioConfig) -> dict[str, int]:
         "decoder_layers": config.decoder_num_layers,
         "projection_layers": config.decoder_num_projections,
     }
-
-
-def copy_student_to_teacher(weights: dict[str, torch.Tensor], prefix: str, scope: str) -> None:
-    """Adds the teacher that the original would make of a student; copies, for memory cannot be shared when saved."""
-    for name in [name for name in weights if name.startswith(prefix)]:
-        ours = name.removeprefix(prefix)
-        if ours.partition(".")[0] in TEACHER_STAGES[scope]:
-            weights[f"teacher.{ours}"] = weights[name].clone()
 
 
 def limits_of_options(original: str, ignored: list[str], course: list[str]) -> list[str]:

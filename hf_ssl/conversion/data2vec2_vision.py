@@ -6,8 +6,7 @@ import torch
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.image_processing_data2vec2 import make_image_processor
 from ..models.modeling_data2vec2_vision import Data2Vec2VisionForImageClassification, Data2Vec2VisionForPreTraining
-from .data2vec2_audio import Conversion, copy_student_to_teacher, limits_of_options
-from .data2vec2_options import ignored_options, make_config
+from .data2vec2_audio import Conversion, limits_of_options
 from .data2vec2_vision_options import (
     image_classifier_fields,
     image_classifier_options,
@@ -15,10 +14,10 @@ from .data2vec2_vision_options import (
     image_pretraining_options,
     image_training_course,
 )
-from .data2vec2_vision_weights import rename_image_classifier, rename_image_pretraining
+from .data2vec2_vision_weights import IMAGE_NAMES, rename_image_classifier, rename_image_pretraining
 from .fairseq_checkpoint import FairseqCheckpoint
-from .filling import check_counts, fill_model
-from .options import section
+from .filling import check_counts, copy_student_to_teacher, fill_model
+from .options import ignored_options, make_config, section
 from .problems import Problems
 
 
@@ -32,14 +31,14 @@ def convert_data2vec2_vision_pretraining(checkpoint: FairseqCheckpoint) -> Conve
     problems = Problems()
     options = section(checkpoint.config, "model")
     fields = image_pretraining_fields(options, problems)
-    config = None if fields is None else make_config(Data2Vec2VisionConfig, fields, problems)
+    config = make_config(Data2Vec2VisionConfig, fields, problems)
     scope = "model" if config is None else config.teacher_scope
     weights = rename_image_pretraining(checkpoint.model, checkpoint.teacher, scope, problems)
     weights["teacher.num_updates"] = torch.tensor(checkpoint.num_updates)
     model = None
     if config is not None and check_counts(_layer_counts(config), weights, problems):
         if checkpoint.teacher is None:
-            copy_student_to_teacher(weights, "data2vec2_vision.", scope)
+            copy_student_to_teacher(weights, IMAGE_NAMES.student, scope)
         model = fill_model(Data2Vec2VisionForPreTraining, config, weights, problems)
     problems.raise_if_any(checkpoint.path)
     assert model is not None  # or there would have been a problem
@@ -58,7 +57,7 @@ def convert_data2vec2_vision_classifier(checkpoint: FairseqCheckpoint) -> Conver
     problems = Problems()
     options = section(checkpoint.config, "model")
     fields = image_classifier_fields(checkpoint.config, problems)
-    config = None if fields is None else make_config(Data2Vec2VisionConfig, fields, problems)
+    config = make_config(Data2Vec2VisionConfig, fields, problems)
     weights = rename_image_classifier(checkpoint.model, problems)
     model = None
     if config is not None and check_counts(_layer_counts(config), weights, problems):

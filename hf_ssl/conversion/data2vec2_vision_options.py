@@ -6,29 +6,15 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
-from .data2vec2_options import (
-    DECODER_FIELDS,
-    MODEL_FIELDS,
-    MODEL_SOURCES,
-    UNSUPPORTED_DECODER_OPTIONS,
-    UNSUPPORTED_MODEL_OPTIONS,
-    check_copies,
-    computed_trunk_fields,
-    needed_trunk_fields,
-    other_fields,
-    trunk_options,
-)
 from .options import list_missing, list_unsupported, named_fields, named_options, section
-from .problems import Problems, one_line
+from .problems import Problems
+from .trunk_options import IMAGE_FIELDS, modality_sections, other_trunk_fields, student_fields, student_options
 
 _IMAGE_FIELDS = {
     "image_size": "input_size",
     "patch_size": "patch_size",
     "num_channels": "in_chans",
     "num_extra_tokens": "num_extra_tokens",
-    "num_prenet_layers": "prenet_depth",
-    "prenet_dropout": "prenet_dropout",
-    "prenet_layerdrop": "prenet_layerdrop",
     "mask_prob": "mask_prob",
     "mask_prob_adjust": "mask_prob_adjust",
     "mask_length": "mask_length",
@@ -36,9 +22,6 @@ _IMAGE_FIELDS = {
     "inverse_mask": "inverse_mask",
     "mask_noise_std": "mask_noise_std",
 }
-# The 2-d decoder has one projection, whatever `projection_layers` says.
-_IMAGE_DECODER_FIELDS = {ours: original for ours, original in DECODER_FIELDS.items() if "projection" not in ours}
-_IMAGE_SOURCES = ("start_drop_path_rate", "end_drop_path_rate", "ema_local_encoder", "embed_dim")
 # Options that we do not have, with the value at which they do nothing.
 _UNSUPPORTED_IMAGE_OPTIONS = {
     "use_alibi_encoder": False,
@@ -46,27 +29,21 @@ _UNSUPPORTED_IMAGE_OPTIONS = {
     "transformer_decoder": False,
     "enc_dec_transformer": False,
     "local_grad_mult": 1.0,
-    "mask_prob_min": None,
     "keep_masked_pct": 0,
     "remove_masks": False,
 }
 # Options that change nothing that we have, with the original's defaults.
 _INERT_IMAGE_OPTIONS: dict[str, Any] = {
-    "init_extra_token_zero": True,
-    "add_masks": False,
     "encoder_zero_mask": True,
     "mask_channel_prob": 0.0,
-    "mask_channel_length": 64,
     "alibi_scale": 1.0,
     "learned_alibi": False,
-    "alibi_max_pos": None,
     "learned_alibi_scale": False,
     "learned_alibi_scale_per_head": False,
     "learned_alibi_scale_per_layer": False,
     "alibi_dims": 2,
     "alibi_distance": "manhattan",
 }
-_INERT_IMAGE_DECODER_OPTIONS = {"projection_layers": 1, "projection_ratio": 2.0}
 # Options of fine-tuning itself, with the original's defaults: what images and labels go through in training, and the
 # learning rates of layers. Those of the student are read where the original had entered them before: in its own.
 _FINETUNING_OPTIONS: dict[str, Any] = {
@@ -104,34 +81,20 @@ _POOLINGS = {"MEAN_POOLING": "mean", "CLS_TOKEN": "cls"}
 
 def image_pretraining_fields(model: Mapping[str, Any], problems: Problems) -> dict[str, Any] | None:
     """Fields of a pre-training configuration from `cfg.model`; `None`, and `problems`, if they cannot be made."""
-    options = dict(model)
-    image = section(section(model, "modalities"), "image")
-    decoder = section(image, "decoder")
-    list_unsupported(options, UNSUPPORTED_MODEL_OPTIONS, problems)
+    sections = modality_sections(model, "image")
+    image = sections.modality
     list_unsupported(image, _UNSUPPORTED_IMAGE_OPTIONS, problems)
-    list_unsupported(decoder, UNSUPPORTED_DECODER_OPTIONS, problems)
-    list_missing(options, (*MODEL_FIELDS.values(), *MODEL_SOURCES, "cls_loss"), problems)
-    list_missing(image, (*_IMAGE_FIELDS.values(), *_IMAGE_SOURCES), problems)
-    list_missing(decoder, _IMAGE_DECODER_FIELDS.values(), problems)
-    if problems.missing_options:
+    list_missing(sections.model, ("cls_loss",), problems)
+    list_missing(image, (*_IMAGE_FIELDS.values(), "embed_dim"), problems)
+    fields = student_fields(sections, IMAGE_FIELDS, problems)
+    if fields is None:
         return None
-    check_copies(options, image, problems)
-    if image["embed_dim"] != options["embed_dim"]:
+    if image["embed_dim"] != sections.model["embed_dim"]:
         problems.options.append(
-            f"The image's `embed_dim` = {image['embed_dim']!r} must be the trunk's, {options['embed_dim']!r}"
+            f"The image's `embed_dim` = {image['embed_dim']!r} must be the trunk's, {sections.model['embed_dim']!r}"
         )
-    try:
-        computed = computed_trunk_fields(options, image)
-    except (TypeError, ValueError, ArithmeticError) as error:
-        problems.options.append(f"The checkpoint's options make no model: {one_line(error)}")
-        return None
-    return (
-        named_fields(options, MODEL_FIELDS)
-        | named_fields(image, _IMAGE_FIELDS)
-        | named_fields(decoder, _IMAGE_DECODER_FIELDS)
-        | computed
-        | {"cls_loss_weight": options["cls_loss"], "cls_loss_reduction": "sum"}
-    )
+    cls_loss = {"cls_loss_weight": sections.model["cls_loss"], "cls_loss_reduction": "sum"}
+    return fields | named_fields(image, _IMAGE_FIELDS) | cls_loss
 
 
 def image_classifier_fields(config: Mapping[str, Any], problems: Problems) -> dict[str, Any] | None:
@@ -165,12 +128,14 @@ def image_training_course(config: Mapping[str, Any]) -> list[str]:
 
 def image_pretraining_options(config: Data2Vec2VisionConfig) -> dict[str, Any]:
     """`cfg.model` of a pre-training checkpoint; what our configuration does not say has the original's defaults."""
-    return trunk_options(config) | {
-        "supported_modality": "IMAGE",
-        "cls_loss": _original_cls_loss(config),
-        "max_update": config.ema_anneal_end_step,
-        "modalities": {"_name": None, "image": _image_options(config)},
+    image = {
+        **_UNSUPPORTED_IMAGE_OPTIONS,
+        **_INERT_IMAGE_OPTIONS,
+        **named_options(config.to_dict(), _IMAGE_FIELDS),
+        "embed_dim": config.hidden_size,
     }
+    options = student_options(config, "image", IMAGE_FIELDS, image)
+    return options | {"cls_loss": _original_cls_loss(config), "max_update": config.ema_anneal_end_step}
 
 
 def image_classifier_options(config: Data2Vec2VisionConfig, task: dict[str, Any]) -> dict[str, Any]:
@@ -215,32 +180,9 @@ def _original_cls_loss(config: Data2Vec2VisionConfig) -> float | int:
     return config.cls_loss_weight if is_sum else config.cls_loss_weight / (_IMAGES_PER_DEVICE * config.num_masks)
 
 
-def _image_options(config: Data2Vec2VisionConfig) -> dict[str, Any]:
-    values = config.to_dict()
-    return {
-        "_name": None,
-        "type": "IMAGE",
-        **_UNSUPPORTED_IMAGE_OPTIONS,
-        **_INERT_IMAGE_OPTIONS,
-        **named_options(values, _IMAGE_FIELDS),
-        "embed_dim": config.hidden_size,
-        "start_drop_path_rate": config.prenet_drop_path_rates[0],
-        "end_drop_path_rate": config.prenet_drop_path_rates[1],
-        "num_alibi_heads": config.num_attention_heads,
-        "model_depth": config.num_hidden_layers,
-        "ema_local_encoder": config.teacher_scope == "model",
-        "decoder": {
-            **UNSUPPORTED_DECODER_OPTIONS,
-            **_INERT_IMAGE_DECODER_OPTIONS,
-            **named_options(values, _IMAGE_DECODER_FIELDS),
-        },
-    }
-
-
 def unsupported_image_fields(config: Data2Vec2VisionConfig) -> list[str]:
     """Fields for which the original has no option, with the value that they would need to have."""
-    needed = needed_trunk_fields(config) | {"final_dropout": 0.0}
-    return other_fields(config, needed)
+    return other_trunk_fields(config, {"final_dropout": 0.0})
 
 
 def different_image_behaviour(config: Data2Vec2VisionConfig) -> list[str]:

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 import torch
 
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
-from .data2vec2_weights import BLOCK_NAMES, WeightNames, rename_pretraining, split_pretraining
 from .problems import Problems
-from .weight_names import NameRule, first_name, original_name, store_weight
+from .trunk_weights import WeightNames, decoder_rules, rename_pretraining, split_pretraining, transformer_rules
+from .weight_names import NameRule, original_name, our_name, store_weight
 
 _IMAGE = "modality_encoders.IMAGE"
 _OUR_STUDENT = "data2vec2_vision."
@@ -19,43 +19,28 @@ _ENCODER_RULES = [
     NameRule(_POSITIONS, "local_encoder.position_embeddings"),
     NameRule(f"{_IMAGE}.local_encoder.proj.{{kind}}", "local_encoder.patch_embedding.{kind}"),
     NameRule(f"{_IMAGE}.extra_tokens", "context_encoder.extra_tokens"),
-    NameRule(f"{_IMAGE}.context_encoder.norm.{{kind}}", "context_encoder.layer_norm.{kind}"),
-    NameRule("norm.{kind}", "trunk.layer_norm.{kind}"),
-    *(
-        NameRule(f"{blocks}.{{layer}}.{original}.{{kind}}", f"{layers}.{{layer}}.{ours}.{{kind}}")
-        for blocks, layers in (
-            (f"{_IMAGE}.context_encoder.blocks", "context_encoder.layers"),
-            ("blocks", "trunk.layers"),
-        )
-        for original, ours in BLOCK_NAMES.items()
-    ),
-]
-_DECODER_RULES = [
-    NameRule(f"{_IMAGE}.decoder.blocks.{{layer}}.0.{{kind}}", "decoder.layers.{layer}.conv.{kind}"),
-    NameRule(f"{_IMAGE}.decoder.proj.{{kind}}", "decoder.projections.0.{kind}"),
+    *transformer_rules(_IMAGE),
 ]
 _HEAD_RULES = [NameRule("fc_norm.{kind}", "layer_norm.{kind}"), NameRule("head.{kind}", "classifier.{kind}")]
+IMAGE_NAMES = WeightNames(_OUR_STUDENT, _ENCODER_RULES, decoder_rules(_IMAGE, num_projections=1))
 
 
 def image_weight_name(name: str) -> str | None:
     """Our name, relative to the base model, of a student's or teacher's weight; `None` if it is not known."""
-    return first_name(rule.to_ours(name) for rule in _ENCODER_RULES)
+    return our_name(name, IMAGE_NAMES.encoder)
 
 
 def image_decoder_weight_name(name: str) -> str | None:
     """Our name of a weight of the image decoder; `None` if it is not one."""
-    return first_name(rule.to_ours(name) for rule in _DECODER_RULES)
+    return our_name(name, IMAGE_NAMES.decoder)
 
 
 def image_classifier_weight_name(name: str) -> str | None:
     """Our name of a weight of a fine-tuned model; `None` if it is not known."""
     if not name.startswith(_FINETUNED_STUDENT):
-        return first_name(rule.to_ours(name) for rule in _HEAD_RULES)
+        return our_name(name, _HEAD_RULES)
     ours = image_weight_name(name.removeprefix(_FINETUNED_STUDENT))
     return None if ours is None else _OUR_STUDENT + ours
-
-
-IMAGE_NAMES = WeightNames(_OUR_STUDENT, image_weight_name, image_decoder_weight_name)
 
 
 def rename_image_pretraining(
@@ -65,7 +50,7 @@ def rename_image_pretraining(
     if teacher is not None and scope == "encoder":
         # without a local encoder the original's teacher still has the fixed positions: ours uses the student's
         teacher = {name: tensor for name, tensor in teacher.items() if name != _POSITIONS}
-    return rename_pretraining(student, teacher, scope, problems, IMAGE_NAMES)
+    return rename_pretraining(IMAGE_NAMES, student, teacher, scope, problems)
 
 
 def rename_image_classifier(model: Mapping[str, torch.Tensor], problems: Problems) -> dict[str, torch.Tensor]:
@@ -80,9 +65,8 @@ def original_image_pretraining_weights(
     weights: Mapping[str, torch.Tensor], config: Data2Vec2VisionConfig
 ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
     """Student with decoder, and teacher, under the original's names."""
-    scope = config.teacher_scope
-    student, teacher = split_pretraining(weights, _OUR_STUDENT, scope, _ENCODER_RULES, _DECODER_RULES)
-    if scope == "encoder":
+    student, teacher = split_pretraining(IMAGE_NAMES, weights, config.teacher_scope)
+    if config.teacher_scope == "encoder":
         teacher[_POSITIONS] = student[_POSITIONS]
     return student, teacher
 

@@ -6,14 +6,13 @@ import torch
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
 from ..models.modeling_data2vec_aqc import Data2VecAqcForCTC, Data2VecAqcForPreTraining
 from .data2vec2_audio import Conversion, limits_of_options, make_feature_extractor, matching_dictionary
-from .data2vec2_options import ignored_options, training_course
+from .data2vec2_options import training_course
 from .data2vec_aqc_options import aqc_ctc_fields, aqc_ctc_options, aqc_pretraining_fields, aqc_pretraining_options
 from .data2vec_aqc_weights import copy_aqc_student_to_teacher, rename_aqc_ctc, rename_aqc_pretraining
-from .data2vec_audio_options import make_audio_config
 from .fairseq_checkpoint import FairseqCheckpoint
 from .fairseq_dictionary import FairseqDictionary, make_tokenizer
 from .filling import check_counts, fill_model
-from .options import section
+from .options import ignored_options, make_config, section
 from .problems import Problems
 
 
@@ -26,7 +25,7 @@ def convert_data2vec_aqc_pretraining(checkpoint: FairseqCheckpoint) -> Conversio
     """
     problems = Problems()
     options = section(checkpoint.config, "model")
-    config = make_audio_config(Data2VecAqcConfig, aqc_pretraining_fields(options, problems), problems)
+    config = make_config(Data2VecAqcConfig, aqc_pretraining_fields(options, problems), problems)
     feature_extractor = make_feature_extractor(checkpoint.config, problems)
     teacher = checkpoint.teacher
     weights = rename_aqc_pretraining(checkpoint.model, teacher, config or Data2VecAqcConfig(), problems)
@@ -61,7 +60,7 @@ def convert_data2vec_aqc_ctc(checkpoint: FairseqCheckpoint, dictionary: FairseqD
     fields = aqc_ctc_fields(checkpoint.config, problems)
     if fields is not None:
         fields |= {"vocab_size": len(dictionary.symbols), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    config = make_audio_config(Data2VecAqcConfig, fields, problems)
+    config = make_config(Data2VecAqcConfig, fields, problems)
     feature_extractor = make_feature_extractor(checkpoint.config, problems)
     weights, left_out = rename_aqc_ctc(checkpoint.model, problems)
     model = None

@@ -8,7 +8,7 @@ import torch
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
 from .data2vec_audio_weights import encoder_weight_name, original_encoder_weight_name
 from .problems import Problems
-from .weight_names import NameRule, first_name, original_name, store_weight
+from .weight_names import NameRule, original_name, our_name, store_weight
 
 _OUR_STUDENT = "data2vec_aqc."
 _HEAD_RULES = [
@@ -37,7 +37,7 @@ def _head_rules(quantizer_depth: int) -> list[NameRule]:
 def aqc_weight_name(name: str, quantizer_depth: int = 1) -> str | None:
     """Our name of a weight of the original's student and heads; `None` if it is not known."""
     ours = encoder_weight_name(name)
-    return f"{_OUR_STUDENT}{ours}" if ours else first_name(rule.to_ours(name) for rule in _head_rules(quantizer_depth))
+    return f"{_OUR_STUDENT}{ours}" if ours else our_name(name, _head_rules(quantizer_depth))
 
 
 def aqc_teacher_weight_name(name: str) -> str | None:
@@ -73,7 +73,7 @@ def rename_aqc_ctc(model: Mapping[str, torch.Tensor], problems: Problems) -> tup
     left_out = []
     for name, tensor in model.items():
         if not name.startswith(_CTC_STUDENT):
-            ours = first_name(rule.to_ours(name) for rule in _CTC_RULES)
+            ours = our_name(name, _CTC_RULES)
         elif name.removeprefix(_CTC_STUDENT).startswith(_DEAD_IN_CTC):
             left_out.append(name)
             continue

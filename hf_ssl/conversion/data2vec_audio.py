@@ -7,12 +7,11 @@ from transformers import Data2VecAudioConfig, Data2VecAudioForCTC
 from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 from ..models.modeling_data2vec_audio_pretraining import Data2VecAudioForPreTraining
 from .data2vec2_audio import Conversion, limits_of_options, make_feature_extractor, matching_dictionary
-from .data2vec2_options import ignored_options, training_course
+from .data2vec2_options import training_course
 from .data2vec_audio_options import (
     audio_training_course,
     ctc_fields,
     ctc_options,
-    make_audio_config,
     pretraining_fields,
     pretraining_options,
 )
@@ -20,7 +19,7 @@ from .data2vec_audio_weights import copy_student_to_teacher, rename_audio_ctc, r
 from .fairseq_checkpoint import FairseqCheckpoint
 from .fairseq_dictionary import FairseqDictionary, make_tokenizer
 from .filling import check_counts, fill_model
-from .options import section
+from .options import ignored_options, make_config, section
 from .problems import Problems
 
 
@@ -33,7 +32,7 @@ def convert_data2vec_audio_pretraining(checkpoint: FairseqCheckpoint) -> Convers
     """
     problems = Problems()
     options = section(checkpoint.config, "model")
-    config = make_audio_config(Data2VecAudioPreTrainingConfig, pretraining_fields(options, problems), problems)
+    config = make_config(Data2VecAudioPreTrainingConfig, pretraining_fields(options, problems), problems)
     feature_extractor = make_feature_extractor(checkpoint.config, problems)
     scope = "layers" if config is None else config.teacher_scope
     weights = rename_audio_pretraining(checkpoint.model, checkpoint.teacher, scope, problems)
@@ -70,7 +69,7 @@ def convert_data2vec_audio_ctc(checkpoint: FairseqCheckpoint, dictionary: Fairse
     fields = ctc_fields(checkpoint.config, problems)
     if fields is not None:
         fields |= {"vocab_size": len(dictionary.symbols), "pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2}
-    config = make_audio_config(Data2VecAudioConfig, fields, problems)
+    config = make_config(Data2VecAudioConfig, fields, problems)
     feature_extractor = make_feature_extractor(checkpoint.config, problems)
     weights = rename_audio_ctc(checkpoint.model, problems)
     model = None

@@ -6,30 +6,25 @@ The dictionaries of names serve both directions: the field here -> the original'
 """
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
 from transformers import Data2VecAudioConfig
 
 from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, as_pretraining_config
 from .data2vec2_options import FINETUNING_MASK_FIELDS, FINETUNING_OPTIONS
 from .fairseq_checkpoint import parse_conv_spec
 from .options import (
-    as_list,
+    TARGET_LAYER_NORMS,
+    TARGET_NORMS,
     conv_spec,
     list_missing,
     list_unsupported,
     named_fields,
     named_options,
+    other_fields,
     section,
 )
 from .problems import Problems, one_line
-
-AudioConfig = TypeVar("AudioConfig", bound=Data2VecAudioConfig)
-
-# In the original's order of application.
-TARGET_LAYER_NORMS = ("batch", "instance", "layer")
-TARGET_NORMS = ("layer", "instance")
 
 _ENCODER_FIELDS = {
     "hidden_size": "encoder_embed_dim",
@@ -202,19 +197,6 @@ def ctc_fields(config: Mapping[str, Any], problems: Problems) -> dict[str, Any] 
     )
 
 
-def make_audio_config(
-    config_class: type[AudioConfig], fields: dict[str, Any] | None, problems: Problems
-) -> AudioConfig | None:
-    """The configuration of these fields; `None`, and `problems`, if there is no such model, or no fields."""
-    if fields is None:
-        return None
-    try:
-        return config_class(**fields)
-    except (StrictDataclassError, TypeError, ValueError, ArithmeticError) as error:
-        problems.options.append(f"The checkpoint's options make no model: {one_line(error)}")
-        return None
-
-
 def audio_training_course(model: Mapping[str, Any]) -> list[str]:
     """How the original's encoder was trained as far as a folder has no place for it, for people to read."""
     scale = model.get("feature_grad_mult", 1.0)
@@ -336,11 +318,7 @@ def unsupported_audio_fields(config: Data2VecAudioConfig) -> list[str]:
     }
     if objective.teacher_scope == "model":
         needed["average_top_k_layers"] = objective.num_hidden_layers
-    return [
-        f"{name} = {as_list(values[name])!r} (it would have to be {value!r})"
-        for name, value in needed.items()
-        if as_list(values[name]) != value
-    ]
+    return other_fields(objective, needed)
 
 
 def different_audio_behaviour(config: Data2VecAudioConfig) -> list[str]:

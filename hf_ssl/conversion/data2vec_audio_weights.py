@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import torch
 
 from .problems import Problems
-from .weight_names import NameRule, first_name, original_name, store_weight
+from .weight_names import NameRule, original_name, our_name, store_weight
 
 _LAYER_NAMES = {
     **{f"self_attn.{name}": f"attention.{name}" for name in ("k_proj", "v_proj", "q_proj", "out_proj")},
@@ -39,7 +39,7 @@ _UNREAD_BY_TEACHER = ("mask_emb", "final_proj.")
 
 def encoder_weight_name(name: str) -> str | None:
     """The name, in `Data2VecAudioModel`, of a weight of the original's student; `None` if it is not known."""
-    return first_name(rule.to_ours(name) for rule in _RULES)
+    return our_name(name, _RULES)
 
 
 def original_encoder_weight_name(name: str) -> str:
@@ -54,7 +54,7 @@ def original_encoder_weight_name(name: str) -> str:
 def pretraining_weight_name(name: str) -> str | None:
     """The name, in our pre-training model, of a weight of the original's student or of its regression head."""
     ours = encoder_weight_name(name)
-    return f"{_OUR_STUDENT}{ours}" if ours else first_name(rule.to_ours(name) for rule in _HEAD_RULES)
+    return f"{_OUR_STUDENT}{ours}" if ours else our_name(name, _HEAD_RULES)
 
 
 def teacher_weight_name(name: str, scope: str) -> str | None:
@@ -88,7 +88,7 @@ def rename_audio_ctc(model: Mapping[str, torch.Tensor], problems: Problems) -> d
             ours = encoder_weight_name(name.removeprefix(_CTC_STUDENT))
             ours = f"{_OUR_STUDENT}{ours}" if ours else None
         else:
-            ours = first_name(rule.to_ours(name) for rule in _CTC_RULES)
+            ours = our_name(name, _CTC_RULES)
         store_weight(weights, name, ours, tensor, problems)
     return weights
 

@@ -6,6 +6,7 @@ from typing import TypeVar
 import torch
 from transformers import PreTrainedConfig, PreTrainedModel
 
+from ..models.modeling_data2vec2 import TEACHER_STAGES
 from .problems import Problems, one_line
 
 Model = TypeVar("Model", bound=PreTrainedModel)
@@ -48,3 +49,17 @@ def check_counts(counts: dict[str, int], weights: dict[str, torch.Tensor], probl
         f"`{name}` = {count} layers cannot be in a file of {len(weights)} weights" for name, count in excessive.items()
     ]
     return not excessive
+
+
+def copy_student_to_teacher(weights: dict[str, torch.Tensor], student: str, scope: str) -> None:
+    """Adds the teacher that the original would make of a student; copies, for memory cannot be shared when saved.
+
+    Args:
+        weights: By our names.
+        student: What the student's names begin with, such as `data2vec2_audio.`.
+        scope: What the teacher averages, as in our configuration.
+    """
+    for name in [name for name in weights if name.startswith(student)]:
+        ours = name.removeprefix(student)
+        if ours.partition(".")[0] in TEACHER_STAGES[scope]:
+            weights[f"teacher.{ours}"] = weights[name].clone()

@@ -3,10 +3,22 @@
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypeVar
+
+from huggingface_hub.errors import StrictDataclassError
+from transformers import PreTrainedConfig
 
 from ..models.waveforms import WaveformGeometry
-from .problems import Problems
+from .problems import Problems, one_line
+
+ConfigType = TypeVar("ConfigType", bound=PreTrainedConfig)
+
+# In the original's order of application.
+TARGET_LAYER_NORMS = ("batch", "instance", "layer")
+TARGET_NORMS = ("layer", "instance")
+# Modalities, of which a model has one; and the student of a fine-tuned model, which is looked at by itself.
+_MODALITIES = ("audio", "image", "text")
+_STUDENTS = ("w2v_args", "pretrained_model_args")
 
 
 def section(options: Mapping[str, Any], name: str) -> dict[str, Any]:
@@ -38,6 +50,43 @@ def list_missing(options: dict[str, Any], names: Iterable[str], problems: Proble
     """Adds names that the options lack to the problems, once."""
     problems.missing_options += [
         name for name in names if name not in options and name not in problems.missing_options
+    ]
+
+
+def make_config(
+    config_class: type[ConfigType], fields: dict[str, Any] | None, problems: Problems
+) -> ConfigType | None:
+    """The configuration of these fields; `None`, and `problems`, if there is no such model, or no fields."""
+    if fields is None:
+        return None
+    try:
+        return config_class(**fields)
+    except (StrictDataclassError, TypeError, ValueError, ArithmeticError) as error:
+        problems.options.append(f"The checkpoint's options make no model: {one_line(error)}")
+        return None
+
+
+def ignored_options(options: Mapping[str, Any], known: Mapping[str, Any]) -> list[str]:
+    """Options that are not among the `known` ones, nested ones too, for people to read. The original's loader drops
+    what it does not know, as from a fork or from another version."""
+    found: list[str] = []
+    for name, value in options.items():
+        if name in _STUDENTS or (name in _MODALITIES and name not in known):
+            continue
+        if name not in known:
+            found.append(f"{name!r}: {value!r:.80}")
+        elif isinstance(value, Mapping) and isinstance(known[name], Mapping):
+            found += ignored_options(value, known[name])
+    return found
+
+
+def other_fields(config: PreTrainedConfig, needed: Mapping[str, Any]) -> list[str]:
+    """Fields that have other values than `needed`, for people to read."""
+    values = config.to_dict()
+    return [
+        f"{name} = {as_list(values[name])!r} (it would have to be {value!r})"
+        for name, value in needed.items()
+        if as_list(values[name]) != value
     ]
 
 

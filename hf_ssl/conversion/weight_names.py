@@ -50,10 +50,16 @@ def first_name(names: Iterable[str | None]) -> str | None:
     return next((name for name in names if name is not None), None)
 
 
-def original_name(ours: str, rules: list[NameRule]) -> str:
-    """
+def our_name(name: str, rules: Iterable[NameRule]) -> str | None:
+    """Our name of an original's weight; `None` if no rule knows it."""
+    return first_name(rule.to_ours(name) for rule in rules)
+
+
+def original_name(ours: str, rules: Iterable[NameRule]) -> str:
+    """The original's name of a weight of ours.
+
     Raises:
-        ValueError: No rule knows the name.
+        ValueError: No rule knows it.
     """
     name = first_name(rule.to_original(ours) for rule in rules)
     if name is None:

@@ -119,32 +119,6 @@ def pool_statistics(hidden_states: torch.Tensor, lengths: torch.Tensor) -> torch
     return torch.cat([mean, (squares / (counts - 1).clamp_min(1) + 1e-10).sqrt()], dim=-1).to(dtype)
 
 
-def classification_loss(
-    logits: torch.Tensor,
-    labels: torch.Tensor,
-    is_multi_label: bool,
-    num_items_in_batch: torch.Tensor | int | None,
-) -> torch.Tensor:
-    """Cross-entropy, or binary cross-entropy for several labels, averaged over labels that are not -100."""
-    expected = logits.shape if is_multi_label else logits.shape[:-1]
-    if labels.shape != expected or (labels.is_floating_point() and not is_multi_label):
-        raise ValueError(
-            f"Expected {'zeros and ones' if is_multi_label else 'integer labels'} of shape {tuple(expected)}, but got "
-            f"labels of type {labels.dtype} and shape {tuple(labels.shape)}. `config.problem_type` says whether there "
-            "are several labels at once."
-        )
-    if not is_multi_label:
-        loss = F.cross_entropy(logits.flatten(0, -2).float(), labels.flatten(), ignore_index=-100, reduction="sum")
-        count = (labels != -100).sum()
-    else:
-        is_label = labels != -100
-        elementwise = F.binary_cross_entropy_with_logits(
-            logits.float(), labels.masked_fill(~is_label, 0).float(), reduction="none"
-        )
-        loss, count = (elementwise * is_label).sum(), is_label.sum()
-    return loss / (count.clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
-
-
 def ctc_loss(
     logits: torch.Tensor,
     labels: torch.Tensor,

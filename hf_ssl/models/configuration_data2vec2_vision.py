@@ -121,7 +121,6 @@ class Data2Vec2VisionConfig(Data2Vec2Config):
 
     def validate_architecture(self):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
-        super().validate_architecture()
         self._validate_choice("cls_loss_reduction", self.cls_loss_reduction, ("mean", "sum"))
         self._validate_choice("pooling", self.pooling, ("mean", "cls"))
         if self.patch_size < 1 or self.image_size < self.patch_size or self.image_size % self.patch_size:
@@ -139,6 +138,7 @@ class Data2Vec2VisionConfig(Data2Vec2Config):
                 "`num_extra_tokens` = 0 leaves no CLS token: set `cls_loss_weight` to 0 and `pooling` to 'mean', or "
                 "have at least one extra token."
             )
+        super().validate_architecture()
 
     @property
     def grid_size(self) -> int:

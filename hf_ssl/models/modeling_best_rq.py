@@ -23,7 +23,6 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .audio_heads import (
-    classification_loss,
     ctc_loss,
     draw_time_mask,
     mask_channels,
@@ -34,6 +33,7 @@ from .audio_heads import (
 )
 from .configuration_best_rq import BestRqConfig
 from .conformer import BestRqAttention, BestRqEncoder, BestRqLayer, Chunks, LayerCache
+from .losses import classification_loss
 from .masking import draw_stack_masks
 from .quantizers import RandomProjectionQuantizer
 from .torch_init import init_like_torch

@@ -18,7 +18,8 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.models.wav2vec2.modeling_wav2vec2 import AMSoftmaxLoss, TDNNLayer
 from transformers.utils.generic import can_return_tuple
 
-from .audio_heads import classification_loss, ctc_loss, pool_mean, pool_statistics, weighted_layer_sum
+from .audio_heads import ctc_loss, pool_mean, pool_statistics, weighted_layer_sum
+from .losses import classification_loss
 from .waveforms import count_frames
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
+from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
 from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
@@ -387,3 +388,81 @@ def data2vec_aqc_config(size: str, **overrides: Any) -> Data2VecAqcConfig:
         case _:
             raise ValueError(f"Expected the size tiny, small or base, got {size!r}.")
     return Data2VecAqcConfig(**(fields | overrides))
+
+
+# For tests: some thousand parameters.
+DATA2VEC2_TEXT_TINY: dict[str, Any] = {
+    "vocab_size": 300,
+    "max_position_embeddings": 64,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "num_masks": 2,
+    "decoder_hidden_size": 16,
+    "decoder_num_layers": 2,
+    "decoder_kernel_size": 3,
+    "average_top_k_layers": 2,
+    "ema_anneal_end_step": 100,
+}
+
+# For a laptop and for megabytes, not gigabytes, of text. Dropout is for runs of hundreds of thousands of steps, and so
+# is the published schedule of the teacher, which would hardly leave its random beginning in hundreds of steps.
+DATA2VEC2_TEXT_SMALL: dict[str, Any] = {
+    "vocab_size": 8000,
+    "max_position_embeddings": 512,
+    "hidden_size": 192,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 6,
+    "intermediate_size": 768,
+    "decoder_hidden_size": 192,
+    "decoder_num_layers": 3,
+    "average_top_k_layers": 6,
+    "hidden_dropout": 0.0,
+    "attention_dropout": 0.0,
+    "embedding_dropout": 0.0,
+    "decoder_input_dropout": 0.0,
+    "ema_decay": 0.99,
+    "ema_end_decay": 0.999,
+    "ema_anneal_end_step": 1000,
+}
+
+# The published base model is what `Data2Vec2TextConfig` gives by itself.
+DATA2VEC2_TEXT_BASE: dict[str, Any] = {}
+
+# `config/v2/large_text_only_task_pgrp_1M.yaml` of the original.
+DATA2VEC2_TEXT_LARGE: dict[str, Any] = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "mask_prob": 0.5,
+    "average_top_k_layers": 24,
+    "target_layer_norms": ["layer"],
+    "target_norms": ["instance"],
+    "loss_beta": 4.0,
+}
+
+
+def data2vec2_text_config(size: str, **overrides: Any) -> Data2Vec2TextConfig:
+    """The configuration of a data2vec 2.0 text model of a named size.
+
+    Args:
+        size (`str`): `"tiny"` (tests), `"small"` (laptop), `"base"` or `"large"` (both as published).
+        **overrides: Fields to set otherwise.
+
+    Raises:
+        ValueError: There is no such size.
+    """
+    match size:
+        case "tiny":
+            fields = DATA2VEC2_TEXT_TINY
+        case "small":
+            fields = DATA2VEC2_TEXT_SMALL
+        case "base":
+            fields = DATA2VEC2_TEXT_BASE
+        case "large":
+            fields = DATA2VEC2_TEXT_LARGE
+        case _:
+            raise ValueError(f"Expected the size tiny, small, base or large, got {size!r}.")
+    return Data2Vec2TextConfig(**(fields | overrides))

@@ -37,7 +37,8 @@ for saved_as in auto_classes:
         assert type(model).__module__.startswith("transformers_modules."), type(model)
         with torch.no_grad():
             output = model(**inputs)
-        name = next(name for name in ("last_hidden_state", "targets", "codes", "logits") if name in output)
+        known = ("last_hidden_state", "targets", "codes", "logits", "start_logits")
+        name = next(name for name in known if name in output)
         outputs[f"{saved_as}/{opened_as}"] = output[name].contiguous()
     for name in processors:
         loaded = getattr(transformers, name).from_pretrained(f"{folder}/{saved_as}", trust_remote_code=True)

@@ -12,11 +12,13 @@ import pytest
 from parity import (
     check_best_rq,
     check_data2vec2_audio,
+    check_data2vec2_text,
     check_data2vec2_vision,
     check_data2vec_aqc,
     check_data2vec_audio,
     check_finetuned_ctc,
     check_finetuned_images,
+    check_finetuned_text,
     check_functions,
 )
 from parity.golden import GoldenCase, find_cases
@@ -30,28 +32,19 @@ CHECKS: dict[tuple[str, str], Callable[[GoldenCase, Path], None]] = {
     ("finetuned", "wav2vec_ctc of data2vec1"): check_finetuned_ctc.check,
     ("finetuned", "wav2vec_ctc of data2vec2"): check_finetuned_ctc.check,
     ("finetuned", "mae_image_classification"): check_finetuned_images.check,
+    ("data2vec2", "TEXT"): check_data2vec2_text.check,
+    ("finetuned", "data2vec_text_classification"): check_finetuned_text.check,
     ("functions", ""): check_functions.check,
     ("BEST-RQ", ""): check_best_rq.check,
     ("BEST-RQ mask", ""): check_best_rq.check_masks,
     ("BEST-RQ quantizer", ""): check_best_rq.check_quantizer,
-}
-# Families whose models have not landed yet. It shrinks to nothing; a family that is in neither list is a failure.
-PENDING = {
-    ("data2vec2", "TEXT"),
-    ("finetuned", "data2vec_text_classification"),
 }
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         cases = find_cases(metafunc.config.getoption("--golden"))
-        metafunc.parametrize("case", [_as_parameter(case) for case in cases])
-
-
-def _as_parameter(case: GoldenCase):
-    is_pending = case.kind in PENDING
-    marks = [pytest.mark.xfail(run=False, reason=f"{case.kind} has not landed yet")] if is_pending else []
-    return pytest.param(case, id=case.folder.name, marks=marks)
+        metafunc.parametrize("case", [pytest.param(case, id=case.folder.name) for case in cases])
 
 
 def test_there_are_cases(request: pytest.FixtureRequest) -> None:
