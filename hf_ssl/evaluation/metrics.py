@@ -12,17 +12,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import datasets
 import evaluate
 import jiwer
 import numpy as np
 
-MetricName = Literal["wer", "cer", "accuracy", "f1", "average_precision"]
+MetricName = Literal[
+    "wer", "cer", "accuracy", "f1", "average_precision", "matthews_correlation", "pearsonr", "spearmanr"
+]
 
 _TEXTS = datasets.Features({"predictions": datasets.Value("string"), "references": datasets.Value("string")})
 _CLASSES = datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")})
+_NUMBERS = datasets.Features({"predictions": datasets.Value("float64"), "references": datasets.Value("float64")})
 _SCORES = datasets.Features(
     {
         "predictions": datasets.Sequence(datasets.Value("float64")),
@@ -50,6 +53,15 @@ Args:
 
 Raises:
     ValueError: There are no examples.
+"""
+
+_REGRESSION_INPUTS = """
+Args:
+    predictions (`list[float]`): Predicted numbers.
+    references (`list[float]`): True numbers, in the same order.
+
+Raises:
+    ValueError: There are fewer than two examples.
 """
 
 _MULTI_LABEL_INPUTS = """
@@ -122,6 +134,46 @@ class MacroF1(evaluate.Metric):
         return {"f1": float(np.mean(scores))}
 
 
+class MatthewsCorrelation(evaluate.Metric):
+    """Correlation of predicted and true classes, under `matthews_correlation`; 0 where either has one class only."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return _describe("Matthews correlation coefficient.", _CLASSIFICATION_INPUTS, _CLASSES)
+
+    def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
+        _expect_examples(references)
+        predicted, true = np.asarray(predictions), np.asarray(references)
+        labels = np.union1d(predicted, true)
+        # of the classes' indicators, which for two classes is the usual coefficient
+        is_predicted = (predicted[:, None] == labels).astype(float)
+        is_true = (true[:, None] == labels).astype(float)
+        is_predicted -= is_predicted.mean(axis=0)
+        is_true -= is_true.mean(axis=0)
+        scale = np.sqrt(np.sum(is_predicted**2) * np.sum(is_true**2))
+        correlation = float(np.sum(is_predicted * is_true) / scale) if scale > 0 else 0.0
+        return {"matthews_correlation": correlation}
+
+
+class PearsonCorrelation(evaluate.Metric):
+    """Linear correlation of predicted and true numbers, under `pearsonr`; NaN where either is constant."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return _describe("Pearson correlation.", _REGRESSION_INPUTS, _NUMBERS)
+
+    def _compute(self, predictions: list[float], references: list[float]) -> dict[str, float]:
+        return {"pearsonr": _correlation(np.asarray(predictions), np.asarray(references))}
+
+
+class SpearmanCorrelation(evaluate.Metric):
+    """Correlation of the ranks of predicted and true numbers, under `spearmanr`; NaN where either is constant."""
+
+    def _info(self) -> evaluate.MetricInfo:
+        return _describe("Spearman correlation.", _REGRESSION_INPUTS, _NUMBERS)
+
+    def _compute(self, predictions: list[float], references: list[float]) -> dict[str, float]:
+        return {"spearmanr": _correlation(_ranks(np.asarray(predictions)), _ranks(np.asarray(references)))}
+
+
 class MeanAveragePrecision(evaluate.Metric):
     """Multi-label average precision, averaged over classes, under `average_precision`."""
 
@@ -148,7 +200,8 @@ def load_metric(name: MetricName) -> evaluate.Metric:
     """Gives a metric by the name `evaluate` knows it by, without the network.
 
     Args:
-        name (`str`): `"wer"`, `"cer"`, `"accuracy"`, `"f1"` (macro) or `"average_precision"` (multi-label, macro).
+        name (`str`): `"wer"`, `"cer"`, `"accuracy"`, `"f1"` (macro), `"average_precision"` (multi-label, macro),
+            `"matthews_correlation"`, `"pearsonr"` or `"spearmanr"`.
 
     Returns:
         `evaluate.Metric`: Holds what it is given in memory, not in files.
@@ -167,8 +220,14 @@ def load_metric(name: MetricName) -> evaluate.Metric:
             return MacroF1(keep_in_memory=True)
         case "average_precision":
             return MeanAveragePrecision(keep_in_memory=True)
+        case "matthews_correlation":
+            return MatthewsCorrelation(keep_in_memory=True)
+        case "pearsonr":
+            return PearsonCorrelation(keep_in_memory=True)
+        case "spearmanr":
+            return SpearmanCorrelation(keep_in_memory=True)
         case _:
-            raise ValueError(f"Expected wer, cer, accuracy, f1 or average_precision, got {name!r}.")
+            raise ValueError(f"Expected one of {', '.join(get_args(MetricName))}, got {name!r}.")
 
 
 def _describe(description: str, inputs: str, features: datasets.Features) -> evaluate.MetricInfo:
@@ -193,6 +252,22 @@ def _error_rate(name: str, alignment: jiwer.WordOutput | jiwer.CharacterOutput) 
         "insertions": alignment.insertions,
         "reference_length": reference_length,
     }
+
+
+def _correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Pearson's, of two series of numbers of the same length."""
+    if len(first) < 2:
+        raise ValueError(f"Expected at least two predictions and references to correlate, got {len(first)}.")
+    first, second = first - first.mean(), second - second.mean()
+    scale = np.sqrt(np.sum(first**2) * np.sum(second**2))
+    return float(np.sum(first * second) / scale) if scale > 0 else float("nan")
+
+
+def _ranks(numbers: np.ndarray) -> np.ndarray:
+    """Ranks from 0 on; equal numbers share the mean of theirs."""
+    _, inverse, counts = np.unique(numbers, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return (last - (counts + 1) / 2)[inverse]
 
 
 def _average_precision(scores: np.ndarray, present: np.ndarray) -> float:

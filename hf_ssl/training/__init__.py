@@ -15,6 +15,7 @@ from .trainer import (
     ImageSelfDistillationTrainer,
     PreTrainingTrainer,
     SelfDistillationTrainer,
+    TextSelfDistillationTrainer,
 )
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "QuantizerGuardCallback",
     "SelfDistillationTrainer",
     "TeacherUpdateCallback",
+    "TextSelfDistillationTrainer",
     "between_utterance_share",
     "feature_std",
 ]

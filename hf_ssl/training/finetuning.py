@@ -49,6 +49,8 @@ NOISE_FIELDS = (
     "layerdrop",
     "prenet_layerdrop",
     "dynamic_chunk_prob",
+    "embedding_dropout",
+    "classifier_dropout",
 )
 
 AutoModelClass = TypeVar("AutoModelClass")
@@ -300,7 +302,8 @@ def without_noise(config: PreTrainedConfig) -> dict[str, Any]:
     """Overrides that turn off dropout, LayerDrop, masks and dynamic chunks: a frozen encoder has nothing to be
     regularised."""
     fields = config.to_dict()
-    return {name: 0.0 for name in NOISE_FIELDS if name in fields} | {"apply_spec_augment": False}
+    masks = {"apply_spec_augment": False} if "apply_spec_augment" in fields else {}
+    return {name: 0.0 for name in NOISE_FIELDS if name in fields} | masks
 
 
 def load_config(model_args: FineTunedModelArguments) -> PreTrainedConfig:

@@ -22,6 +22,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 from ..data.dataset import AudioDataset, LengthGroupedSampler
 from ..data.duration_batches import DurationBatchSampler
 from ..data.images import ImageDataset
+from ..data.text import PackedTextDataset
 from ..hub import explain_hub_error, own_card, training_card
 from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
@@ -57,6 +58,8 @@ class AudioTrainer(Trainer):
         # Batches of streams are put together in each process: their padded lengths differ.
         if isinstance(self.train_dataset, IterableDataset):
             self.accelerator.dataloader_config.dispatch_batches = False
+        if isinstance(self.train_dataset, PackedTextDataset):
+            self._epoch_callback.followers = [self.train_dataset]
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         """Groups by length as a pure function of seed and epoch, which transformers' own sampler is not."""
@@ -238,7 +241,7 @@ class _EpochCallback(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.followers: list[AudioDataset | ImageDataset | LengthGroupedSampler | DurationBatchSampler] = []
+        self.followers: list[AudioDataset | ImageDataset | LengthGroupedSampler | DurationBatchSampler | PackedTextDataset] = []
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
         for follower in self.followers:
@@ -265,7 +268,7 @@ class PreTrainingTrainer(AudioTrainer):
         return {}
 
     def num_samples(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
-        """Samples of audio in a batch, without padding."""
+        """Samples of audio, or tokens, in a batch, without padding."""
         return inputs["attention_mask"].sum()
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
@@ -372,6 +375,15 @@ class ImageSelfDistillationTrainer(SelfDistillationTrainer):
         assert outputs.loss is not None
         assert outputs.cls_loss is not None
         return super().step_metrics(outputs) | {"cls_loss_share": outputs.cls_loss / outputs.loss}
+
+
+class TextSelfDistillationTrainer(SelfDistillationTrainer):
+    """[`SelfDistillationTrainer`] of text: logs `tokens_per_second`."""
+
+    speed_name = "tokens_per_second"
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, sampling_rate=1, **kwargs)
 
 
 class BestRqTrainer(PreTrainingTrainer):

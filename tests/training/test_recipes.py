@@ -10,14 +10,17 @@ import torch
 from training_helpers import QUICK, SCRIPTS, load_script
 from transformers import AutoModelForPreTraining, get_scheduler
 
-from hf_ssl import Data2Vec2AudioForCTC, Data2VecAudioPreTrainingConfig
+from hf_ssl import Data2Vec2AudioForCTC, Data2Vec2TextForPreTraining, Data2VecAudioPreTrainingConfig
 from hf_ssl.training.arguments import ModelArguments, parse_arguments, read_recipe
+from hf_ssl.training.glue import TASKS, GlueDataArguments, GlueTrainingArguments
 from hf_ssl.training.model_sizes import (
     BEST_RQ_TINY,
     DATA2VEC2_AUDIO_TINY,
+    DATA2VEC2_TEXT_TINY,
     DATA2VEC_AQC_TINY,
     DATA2VEC_AUDIO_TINY,
     data2vec2_audio_config,
+    data2vec2_text_config,
 )
 from hf_ssl.training.running import override_config
 
@@ -26,6 +29,8 @@ RECIPES = sorted(path for path in (SCRIPTS / "recipes").glob("*.yaml") if not pa
 PRETRAINING = [
     path for path in RECIPES if path.name.startswith(("data2vec2_audio", "data2vec_audio", "data2vec_aqc", "best_rq"))
 ]
+PRETRAINING_TEXT = [path for path in RECIPES if path.name.startswith("data2vec2_text")]
+GLUE = [path for path in RECIPES if path.name.startswith("glue_")]
 PUBLISHED_CTC = [path for path in RECIPES if path.stem in ("ctc_10min", "ctc_1h", "ctc_10h", "ctc_100h", "ctc_960h")]
 # Other recipes that start from a pre-trained model, and the script and flags of each.
 STARTING_FROM_A_MODEL = {
@@ -57,6 +62,9 @@ NUM_PARAMETERS = {
     "best_rq_one_gpu": 94_029_024,
     "best_rq_laptop": 5_634_384,
     "best_rq_cpu_hour": 1_776_976,
+    "data2vec2_text_base": 152_961_792,
+    "data2vec2_text_large": 385_379_584,
+    "data2vec2_text_laptop": 5_448_192,
 }
 SHRUNK = {
     "data2vec2-audio": DATA2VEC2_AUDIO_TINY | {"num_prenet_layers": 1},
@@ -86,6 +94,11 @@ GLOBAL_BATCH = {
     "ctc_best_rq_streaming": 128,
     "audio_tagging": 48,
     "speaker_verification": 50,
+    "data2vec2_text_base": 64,
+    "data2vec2_text_large": 64,
+    "data2vec2_text_laptop": 16,
+    **{f"glue_{task}": 16 for task in ("cola", "mrpc", "rte", "stsb")},
+    **{f"glue_{task}": 32 for task in ("mnli", "qnli", "qqp", "sst2")},
 }
 
 
@@ -94,9 +107,11 @@ def name(path: Path) -> str:
 
 
 def test_no_recipe_is_left_out():
-    assert {path.stem for path in PRETRAINING} == set(NUM_PARAMETERS)
+    assert {path.stem for path in PRETRAINING + PRETRAINING_TEXT} == set(NUM_PARAMETERS)
     assert len(PUBLISHED_CTC) == 5
-    assert {path.stem for path in PRETRAINING + PUBLISHED_CTC} | set(STARTING_FROM_A_MODEL) == set(map(name, RECIPES))
+    assert {path.stem for path in GLUE} == {f"glue_{task}" for task in TASKS if task != "wnli"}
+    listed = {path.stem for path in PRETRAINING + PRETRAINING_TEXT + PUBLISHED_CTC + GLUE}
+    assert listed | set(STARTING_FROM_A_MODEL) == set(map(name, RECIPES))
 
 
 @pytest.mark.parametrize("path", PRETRAINING, ids=name)
@@ -108,6 +123,58 @@ def test_full_size_models_for_pre_training(path):
         model = AutoModelForPreTraining.from_config(script.make_config(ModelArguments(**model_recipe)))
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     assert trainable == NUM_PARAMETERS[path.stem]
+
+
+@pytest.mark.parametrize("path", PRETRAINING_TEXT, ids=name)
+def test_full_size_models_for_text(path):
+    recipe = read_recipe(path)
+    overrides = {"vocab_size": recipe.get("train_tokenizer", 50_265)} | recipe.get("config_overrides", {})
+    with torch.device("meta"):
+        model = Data2Vec2TextForPreTraining(data2vec2_text_config(recipe["model_size"], **overrides))
+    trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+    assert trainable == NUM_PARAMETERS[path.stem]
+
+
+@pytest.mark.parametrize("path", PRETRAINING_TEXT, ids=name)
+def test_text_shrunk(path, tmp_path):
+    (tmp_path / "text.txt").write_text("one two three four\n" * 200)
+    tiny = {key: value for key, value in DATA2VEC2_TEXT_TINY.items() if key != "vocab_size"}
+    shrunk = read_recipe(path).get("config_overrides", {}) | tiny
+    flags = ["--data", str(tmp_path / "text.txt"), "--output_dir", str(tmp_path / "out"), "--max_steps", "2"]
+    flags += ["--train_tokenizer", "270", "--block_size", "16", "--config_overrides", json.dumps(shrunk)]
+    flags += ["--logging_steps", "1", "--save_strategy", "no", *QUICK]
+    trainer = load_script("pretrain_text").main([str(path), *flags])
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert len(losses) == 2
+    assert all(torch.tensor(losses).isfinite())
+
+
+@pytest.mark.parametrize("path", GLUE, ids=name)
+def test_glue_recipes_are_the_published_ones(path, tmp_path):
+    """Steps of warm-up and in all, batch and learning rate (config/v2/text_finetuning), through the script's parser."""
+    published = {
+        "glue_cola": (320, 5336, 16, 2e-5),
+        "glue_mnli": (7432, 123_873, 32, 2e-5),
+        "glue_mrpc": (137, 2296, 16, 2e-5),
+        "glue_qnli": (1986, 33_112, 32, 2e-5),
+        "glue_qqp": (28_318, 113_272, 32, 2e-5),
+        "glue_rte": (122, 2036, 16, 2e-5),
+        "glue_sst2": (1256, 20_935, 32, 2e-5),
+        "glue_stsb": (214, 3598, 16, 4e-5),
+    }
+    data, training = parse_arguments(
+        GlueDataArguments, GlueTrainingArguments, argv=[str(path), "--output_dir", str(tmp_path), "--use_cpu"]
+    )
+    assert data.task_name == path.stem.removeprefix("glue_")
+    settings = (
+        training.warmup_steps,
+        training.max_steps,
+        training.per_device_train_batch_size,
+        training.learning_rate,
+    )
+    assert settings == published[path.stem]
+    assert (training.weight_decay, training.adam_beta2, training.adam_epsilon) == (0.1, 0.98, 1e-6)
+    assert training.lr_scheduler_type == "linear"
 
 
 @pytest.mark.parametrize("path", PUBLISHED_CTC, ids=name)
