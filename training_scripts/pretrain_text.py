@@ -7,7 +7,8 @@
         --output_dir MODEL
 
 Flags are those below and all of `transformers.TrainingArguments`; a YAML recipe may come first, flags win over it.
-`--resume_from_checkpoint last` continues an interrupted run exactly where its newest checkpoint is.
+`--resume_from_checkpoint last` continues an interrupted run exactly where its newest checkpoint is, after reading the
+text again up to there.
 """
 
 import json
@@ -127,7 +128,7 @@ def make_config(model_args: TextModelArguments, tokenizer: PreTrainedTokenizerBa
 def make_train_dataset(
     data_args: TextDataArguments, training_args: TextPreTrainingArguments, tokenizer: PreTrainedTokenizerBase
 ) -> PackedTextDataset:
-    """The text of `--data` in blocks, shuffled."""
+    """The text of `--data` in blocks, shuffled, again and again."""
     table = load_text_sources(
         data_args.data, split=data_args.split, text_column=data_args.text_column, text_unit=data_args.text_unit
     )
@@ -137,6 +138,7 @@ def make_train_dataset(
         block_size=data_args.block_size,
         seed=training_args.seed if training_args.data_seed is None else training_args.data_seed,
         text_column=data_args.text_column,
+        endless=True,
     )
 
 

@@ -3,7 +3,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import islice
+from itertools import count, islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -98,7 +98,7 @@ class PackedTextDataset(torch.utils.data.IterableDataset):
 
     Documents are packed in their order, so that a block is running text, and blocks are shuffled. Items are
     `{"input_ids": list[int], "seed": int}`; the seed, from which the block's masks are drawn, depends on the run's
-    seed, the epoch and the tokens. The last block of a stream may be shorter.
+    seed, the pass over the data and the tokens. The last block of a pass may be shorter.
 
     DataLoader workers share the files of the stream among them; surplus workers get nothing.
 
@@ -109,6 +109,8 @@ class PackedTextDataset(torch.utils.data.IterableDataset):
         seed: The run's seed, not negative.
         text_column: Column with the text.
         shuffle_buffer_size: Blocks that are held to draw the next one from; 0 keeps their order.
+        endless: Begin anew whenever the data end. The `Trainer` does not know how long a stream is: only in one that
+            does not end it finds the place again where a run was stopped.
     """
 
     def __init__(
@@ -120,6 +122,7 @@ class PackedTextDataset(torch.utils.data.IterableDataset):
         seed: int,
         text_column: str = "text",
         shuffle_buffer_size: int = 2000,
+        endless: bool = False,
     ) -> None:
         if block_size < 2:
             raise ValueError(f"Expected blocks of at least 2 tokens, got block_size={block_size}.")
@@ -130,29 +133,27 @@ class PackedTextDataset(torch.utils.data.IterableDataset):
         self.seed = seed
         self.text_column = text_column
         self.shuffle_buffer_size = shuffle_buffer_size
-        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()
-
-    @property
-    def epoch(self) -> int:
-        """The epoch that items are drawn for."""
-        return int(self._epoch)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Sets the epoch, in DataLoader workers that already run too; they see it when they next start iterating."""
-        self._epoch.fill_(epoch)
+        self.endless = endless
 
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        epoch, num_items = self.epoch, 0
+        for data_pass in count():
+            num_items = 0
+            for item in self._items(data_pass):
+                num_items += 1
+                yield item
+            if num_items == 0 and torch.utils.data.get_worker_info() is None:
+                raise RuntimeError("The data have no text: all documents are empty.")
+            if num_items == 0 or not self.endless:
+                return
+
+    def _items(self, data_pass: int) -> Iterator[dict[str, Any]]:
         blocks: Iterable[list[int]] = self._blocks()
         if self.shuffle_buffer_size > 0:
-            generator = np.random.default_rng([self.seed, epoch, _SHUFFLE_STREAM])
+            generator = np.random.default_rng([self.seed, data_pass, _SHUFFLE_STREAM])
             blocks = _shuffle(blocks, self.shuffle_buffer_size, generator)
         for block in blocks:
-            num_items += 1
             digest = hashlib.blake2b(np.asarray(block, dtype=np.int64).tobytes(), digest_size=8).digest()
-            yield {"input_ids": block, "seed": item_seed(self.seed, epoch, int.from_bytes(digest, "big"))}
-        if num_items == 0 and torch.utils.data.get_worker_info() is None:
-            raise RuntimeError("The data have no text: all documents are empty.")
+            yield {"input_ids": block, "seed": item_seed(self.seed, data_pass, int.from_bytes(digest, "big"))}
 
     def _blocks(self) -> Iterator[list[int]]:
         texts, pending = iterate_texts(self.table, self.text_column), []

@@ -474,9 +474,12 @@ class Data2Vec2TextForQuestionAnswering(Data2Vec2TextHeadModel):
 
 
 def _position_loss(logits: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:
-    """Cross-entropy of positions, `(batch_size,)`, within `logits`, `(batch_size, sequence_length)`."""
+    """Cross-entropy of positions, `(batch_size,)`, within `logits`, `(batch_size, sequence_length)`; 0 if none of them
+    is within."""
     length = logits.shape[1]
-    return F.cross_entropy(logits.float(), positions.flatten().clamp(0, length), ignore_index=length)
+    positions = positions.flatten().clamp(0, length)
+    loss = F.cross_entropy(logits.float(), positions, ignore_index=length, reduction="sum")
+    return loss / (positions < length).sum().clamp_min(1)
 
 
 __all__ = [

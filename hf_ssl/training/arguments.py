@@ -14,7 +14,10 @@ import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
 # One of each of these is to be given. A flag for one therefore takes the place of another one in a recipe.
-ALTERNATIVES = (("model_size", "config", "model_name_or_path"),)
+ALTERNATIVES = (
+    ("model_size", "config", "model_name_or_path"),
+    ("tokenizer", "train_tokenizer", "model_name_or_path"),
+)
 
 
 @dataclass

@@ -22,7 +22,6 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 from ..data.dataset import AudioDataset, LengthGroupedSampler
 from ..data.duration_batches import DurationBatchSampler
 from ..data.images import ImageDataset
-from ..data.text import PackedTextDataset
 from ..hub import explain_hub_error, own_card, training_card
 from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
@@ -58,8 +57,6 @@ class AudioTrainer(Trainer):
         # Batches of streams are put together in each process: their padded lengths differ.
         if isinstance(self.train_dataset, IterableDataset):
             self.accelerator.dataloader_config.dispatch_batches = False
-        if isinstance(self.train_dataset, PackedTextDataset):
-            self._epoch_callback.followers = [self.train_dataset]
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         """Groups by length as a pure function of seed and epoch, which transformers' own sampler is not."""
@@ -241,7 +238,7 @@ class _EpochCallback(TrainerCallback):
     """
 
     def __init__(self) -> None:
-        self.followers: list[AudioDataset | ImageDataset | LengthGroupedSampler | DurationBatchSampler | PackedTextDataset] = []
+        self.followers: list[AudioDataset | ImageDataset | LengthGroupedSampler | DurationBatchSampler] = []
 
     def on_epoch_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
         for follower in self.followers:

@@ -2,6 +2,7 @@
 """Text: sources, packing, and the collator that owns masks."""
 
 import json
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -91,25 +92,33 @@ def test_blocks_are_the_running_text(tmp_path: Path, tokenizer: PreTrainedTokeni
     assert stream == expected
 
 
-def test_shuffling_is_of_blocks_and_a_function_of_seed_and_epoch(tmp_path, tokenizer) -> None:
+def test_shuffling_is_of_blocks_and_a_function_of_the_seed(tmp_path, tokenizer) -> None:
     write_numbers(tmp_path / "a.txt", 60)
     in_order = [tuple(item["input_ids"]) for item in make_dataset(tmp_path / "a.txt", tokenizer)]
     dataset = make_dataset(tmp_path / "a.txt", tokenizer, shuffle_buffer_size=8)
-    first, again = list(dataset), list(dataset)
-    assert first == again
-    assert sorted(tuple(item["input_ids"]) for item in first) == sorted(in_order)
-    assert [tuple(item["input_ids"]) for item in first] != in_order
-    dataset.set_epoch(1)
-    second = list(dataset)
-    assert [item["input_ids"] for item in second] != [item["input_ids"] for item in first]
-    seeds = {tuple(item["input_ids"]): item["seed"] for item in first}
-    assert all(seeds[tuple(item["input_ids"])] != item["seed"] for item in second)
+    shuffled = [tuple(item["input_ids"]) for item in dataset]
+    assert list(dataset) == list(dataset)
+    assert sorted(shuffled) == sorted(in_order)
+    assert shuffled != in_order
+    other_seed = make_dataset(tmp_path / "a.txt", tokenizer, shuffle_buffer_size=8, seed=1)
+    assert [tuple(item["input_ids"]) for item in other_seed] != shuffled
+
+
+def test_endless_stream_begins_anew_with_another_order_and_other_masks(tmp_path, tokenizer) -> None:
+    write_numbers(tmp_path / "a.txt", 60)
+    num_blocks = sum(1 for _ in make_dataset(tmp_path / "a.txt", tokenizer))
+    endless = make_dataset(tmp_path / "a.txt", tokenizer, shuffle_buffer_size=8, endless=True)
+    items = list(islice(endless, 2 * num_blocks))
+    first, second = items[:num_blocks], items[num_blocks:]
+    assert sorted(item["input_ids"] for item in first) == sorted(item["input_ids"] for item in second)
+    assert [item["input_ids"] for item in first] != [item["input_ids"] for item in second]
+    assert not {item["seed"] for item in first} & {item["seed"] for item in second}
 
 
 def test_nothing_to_pack(tmp_path, tokenizer) -> None:
     (tmp_path / "a.txt").write_text("\n \n")
     with pytest.raises(RuntimeError, match="no text"):
-        list(make_dataset(tmp_path / "a.txt", tokenizer))
+        list(make_dataset(tmp_path / "a.txt", tokenizer, endless=True))
     with pytest.raises(ValueError, match="at least 2 tokens"):
         make_dataset(tmp_path / "a.txt", tokenizer, block_size=1)
     bare = RobertaTokenizer(vocab={"a": 0, "<s>": 1, "</s>": 2, "<unk>": 3}, merges=[], pad_token=None)

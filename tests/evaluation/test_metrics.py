@@ -2,7 +2,7 @@
 """Metrics against values worked out by hand and against scikit-learn, without the network."""
 
 import socket
-from typing import Any
+from typing import Any, get_args
 
 import evaluate
 import numpy as np
@@ -13,6 +13,7 @@ from hf_ssl.evaluation.metrics import (
     CharacterErrorRate,
     MacroF1,
     MeanAveragePrecision,
+    MetricName,
     WordErrorRate,
     load_metric,
 )
@@ -130,7 +131,34 @@ def test_bad_multi_label_input_is_named(scores: list, present: list, message: st
         MeanAveragePrecision().compute(predictions=scores, references=present)
 
 
-@pytest.mark.parametrize("name", ["wer", "cer", "accuracy", "f1", "average_precision"])
+def test_matthews_correlation_agrees_with_scikit_learn() -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    generator = np.random.default_rng(0)
+    for num_classes in (2, 4):
+        predicted, true = generator.integers(num_classes, size=(2, 50)).tolist()
+        result = load_metric("matthews_correlation").compute(predictions=predicted, references=true)
+        assert result["matthews_correlation"] == pytest.approx(metrics.matthews_corrcoef(true, predicted))
+    constant = load_metric("matthews_correlation").compute(predictions=[1, 1], references=[0, 1])
+    assert constant == {"matthews_correlation": 0.0}
+
+
+def test_correlations_agree_with_scipy_with_ties() -> None:
+    stats = pytest.importorskip("scipy.stats")
+    generator = np.random.default_rng(0)
+    predicted, true = generator.integers(5, size=(2, 40)).astype(float).tolist()
+    pearson = load_metric("pearsonr").compute(predictions=predicted, references=true)
+    spearman = load_metric("spearmanr").compute(predictions=predicted, references=true)
+    assert pearson["pearsonr"] == pytest.approx(stats.pearsonr(predicted, true).statistic)
+    assert spearman["spearmanr"] == pytest.approx(stats.spearmanr(predicted, true).statistic)
+
+
+def test_correlations_that_do_not_exist() -> None:
+    assert np.isnan(load_metric("pearsonr").compute(predictions=[1.0, 1.0], references=[0.0, 1.0])["pearsonr"])
+    with pytest.raises(ValueError, match="at least two"):
+        load_metric("spearmanr").compute(predictions=[1.0], references=[1.0])
+
+
+@pytest.mark.parametrize("name", get_args(MetricName))
 def test_loaded_metrics_are_those_of_evaluate(name: str) -> None:
     assert isinstance(load_metric(name), evaluate.Metric)
 

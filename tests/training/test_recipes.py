@@ -151,7 +151,7 @@ def test_text_shrunk(path, tmp_path):
 
 @pytest.mark.parametrize("path", GLUE, ids=name)
 def test_glue_recipes_are_the_published_ones(path, tmp_path):
-    """Steps of warm-up and in all, batch and learning rate (config/v2/text_finetuning), through the script's parser."""
+    """Steps of warm-up and in all, batch and learning rate (config/v2/text_finetuning), as the script reads them."""
     published = {
         "glue_cola": (320, 5336, 16, 2e-5),
         "glue_mnli": (7432, 123_873, 32, 2e-5),

@@ -71,12 +71,10 @@ def test_pretraining_and_what_it_logs_and_saves(tmp_path: Path) -> None:
 
 
 def test_resumed_run_is_the_run_that_was_not_stopped(tmp_path: Path) -> None:
-    text = write_text(tmp_path / "text.txt", count=40)  # several epochs
-    flags = [*NEW_MODEL, "--max_steps", "40", "--save_steps", "27", "--num_train_epochs", "100"]
-    flags += ["--gradient_accumulation_steps", "2"]
+    text = write_text(tmp_path / "text.txt", count=40)  # about eight updates in one pass over the text
+    flags = [*NEW_MODEL, "--max_steps", "12", "--save_steps", "9", "--gradient_accumulation_steps", "2"]
     whole = pretrain(text, tmp_path / "out", *flags)
-    assert whole.state.epoch > 2
-    resumed = pretrain(text, tmp_path / "out", *flags, "--resume_from_checkpoint", str(tmp_path / "out/checkpoint-27"))
+    resumed = pretrain(text, tmp_path / "out", *flags, "--resume_from_checkpoint", str(tmp_path / "out/checkpoint-9"))
     losses = [[e["loss"] for e in run.state.log_history if "loss" in e] for run in (whole, resumed)]
     assert losses[0] == losses[1]
     for name, tensor in resumed.model.state_dict().items():
@@ -138,7 +136,8 @@ def test_classification_and_the_pipeline(tmp_path: Path, pretrained: Path) -> No
     classify = pipeline("text-classification", model=str(out))
     answers = classify(["fine great", "awful"])
     assert {answer["label"] for answer in answers} <= {"good", "bad"}
-    assert [classify("fine great")[0]] == pytest.approx([answers[0]], abs=1e-5) or answers[0]["score"] > 0
+    alone = classify("fine great")[0]
+    assert (alone["label"], alone["score"]) == (answers[0]["label"], pytest.approx(answers[0]["score"], abs=1e-5))
 
 
 def test_named_task_from_local_files(tmp_path: Path, pretrained: Path) -> None:
