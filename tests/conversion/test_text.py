@@ -208,6 +208,24 @@ def test_own_classifier_goes_and_comes_back(tmp_path: Path) -> None:
     back = Data2Vec2TextForSequenceClassification.from_pretrained(folder)
     assert all(torch.equal(tensor, back.state_dict()[name]) for name, tensor in ours.state_dict().items())
     assert (back.config.problem_type, back.num_labels, back.config.classifier_dropout) == ("regression", 1, 0.2)
+    assert "drops" not in (folder / "README.md").read_text()  # no option was left out
+
+
+def test_options_that_the_original_would_drop_are_told(tmp_path: Path) -> None:
+    checkpoint = write_checkpoint(
+        tmp_path / "ours", tmp_path / "checkpoint.pt", Data2Vec2TextForSequenceClassification, num_labels=3
+    )
+    state = torch.load(checkpoint, weights_only=True)
+    pretrained = state["cfg"]["model"]["pretrained_model_args"]
+    pretrained["dataset"] = {"num_workers": 1}  # no part of a model
+    pretrained["model"]["modalities"]["image"] = {"patch_size": 16}  # nor is another modality
+    pretrained["model"]["modalities"]["text"]["of_a_fork"] = 3
+    state["cfg"]["model"]["from_later"] = True
+    torch.save(state, tmp_path / "changed.pt")
+    card = (convert_checkpoint(tmp_path / "changed.pt", tmp_path / "converted") / "README.md").read_text()
+    assert "'from_later': True; 'of_a_fork': 3." in card
+    assert "num_workers" not in card
+    assert "patch_size" not in card
 
 
 def test_checkpoint_without_teacher_gets_a_copy(tmp_path: Path) -> None:
