@@ -7,13 +7,13 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers import PreTrainedModel
-from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 
+from ..data.collators import SpeechFeatureExtractor
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 
 
 def extract_layer_features(
-    model: PreTrainedModel, feature_extractor: SequenceFeatureExtractor, waveforms: Iterable[np.ndarray]
+    model: PreTrainedModel, feature_extractor: SpeechFeatureExtractor, waveforms: Iterable[np.ndarray]
 ) -> list[torch.Tensor]:
     """Hidden states of all layers, each frame normalised over its channels so that no layer outweighs another.
 
@@ -21,7 +21,7 @@ def extract_layer_features(
 
     Args:
         model (`PreTrainedModel`): An encoder. It is put into evaluation mode.
-        feature_extractor (`SequenceFeatureExtractor`): Prepares waveforms for `model`.
+        feature_extractor (`Wav2Vec2FeatureExtractor` or `BestRqFeatureExtractor`): Prepares waveforms for `model`.
         waveforms (iterable of `np.ndarray` of shape `(num_samples,)`): Clips at `feature_extractor.sampling_rate`.
 
     Returns:
@@ -32,9 +32,7 @@ def extract_layer_features(
     features = []
     with torch.inference_mode():
         for waveform in waveforms:
-            inputs = feature_extractor(  # type: ignore[operator]  # its subclasses are callable
-                waveform, sampling_rate=feature_extractor.sampling_rate, return_tensors="pt"
-            )
+            inputs = feature_extractor(waveform, sampling_rate=feature_extractor.sampling_rate, return_tensors="pt")
             outputs = model(**inputs.to(model.device), output_hidden_states=True)
             features.append(_normalize(torch.cat(outputs.hidden_states)))
     return features
