@@ -29,6 +29,7 @@ from transformers import (
 
 from hf_ssl.data.collators_pretraining import IGNORED_LABEL
 from hf_ssl.models.masking import draw_mask_indices
+from hf_ssl.models.waveforms import count_frames
 from hf_ssl.training.arguments import (
     PreTrainingArguments,
     SpeechPreTrainingDataArguments,
@@ -153,9 +154,7 @@ class DataCollatorForWav2Vec2:
         }
 
     def _num_frames(self, num_samples: int) -> int:
-        for kernel, stride in zip(self.config.conv_kernel, self.config.conv_stride, strict=True):
-            num_samples = (num_samples - kernel) // stride + 1
-        return num_samples
+        return count_frames(num_samples, self.config.conv_kernel, self.config.conv_stride)
 
     def _draw_negatives(self, masks: torch.Tensor, generators: list[np.random.Generator]) -> torch.Tensor:
         """Other masked frames of the same utterance: `(batch_size, sequence_length, num_negatives)`, indices into the
