@@ -66,7 +66,9 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
 
 def _run_demo(arguments: argparse.Namespace) -> None:
     from .demo.run import DemoConfig, run_demo
+    from .training.allocator import keep_freed_memory
 
+    keep_freed_memory()
     config = DemoConfig(
         output_dir=arguments.output_dir,
         model_type=arguments.model_type,

@@ -24,6 +24,7 @@ from .modeling_data2vec2 import (
     Data2Vec2Trunk,
     make_decoder_1d,
 )
+from .strided_convolution import convolve_and_normalize
 from .torch_init import init_like_torch
 from .waveform_models import (
     WaveformForAudioFrameClassification,
@@ -59,26 +60,35 @@ class Data2Vec2AudioConvLayer(GradientCheckpointingLayer):
             stride=config.conv_stride[layer_index],
             bias=config.conv_bias,
         )
-        self.layer_norm: nn.Module | None = None
-        self.group_norm: nn.Module | None = None
+        self.layer_norm: nn.LayerNorm | None = None
+        self.group_norm: nn.GroupNorm | None = None
         if config.feat_extract_norm == "layer":
             self.layer_norm = nn.LayerNorm(out_channels)
         elif layer_index == 0:
             self.group_norm = nn.GroupNorm(out_channels, out_channels)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """`(batch_size, in_channels, num_steps)` -> `(batch_size, out_channels, fewer_steps)`."""
+        """`(batch_size, in_channels, num_steps)` -> `(batch_size, out_channels, fewer_steps)`.
+
+        With a layer norm in every layer, the channels of what is returned lie side by side in memory.
+        """
+        if self.layer_norm is not None:
+            return convolve_and_normalize(
+                hidden_states.transpose(1, 2),
+                self.conv.weight,
+                self.conv.bias,
+                self.layer_norm.weight,
+                self.layer_norm.bias,
+                stride=self.conv.stride[0],
+                eps=self.layer_norm.eps,
+            ).transpose(1, 2)
         if hidden_states.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             # In bfloat16 on a CPU (torch 2.13, AMX) the weight's gradient is not finite once in thousands of steps.
             with torch.autocast("cpu", enabled=False):
                 hidden_states = self.conv(hidden_states.float())
         else:
             hidden_states = self.conv(hidden_states)
-        if self.layer_norm is not None:
-            hidden_states = self.layer_norm(hidden_states.transpose(1, 2)).transpose(1, 2)
-        elif self.group_norm is not None:
-            hidden_states = self.group_norm(hidden_states)
-        return F.gelu(hidden_states)
+        return F.gelu(hidden_states if self.group_norm is None else self.group_norm(hidden_states))
 
 
 class Data2Vec2AudioLocalEncoder(nn.Module):

@@ -27,7 +27,7 @@ from .audio_heads import draw_time_mask, mask_channels, numpy_generators
 from .configuration_data2vec_aqc import Data2VecAqcConfig
 from .cross_contrast import ContrastiveDraws, CrossContrast, CrossContrastiveObjective, Projection, SlotFeatures
 from .masking import find_visible_frames, gather_frames
-from .modeling_data2vec_audio_pretraining import draw_masks
+from .modeling_data2vec_audio_pretraining import draw_masks, faster_conv_layers
 from .modeling_data2vec_pretraining import Data2VecPreTrainingObjective, RegressionLayer, checked_prediction_mask
 from .quantizers import CodeScores, GumbelVectorQuantizer
 from .torch_init import init_like_torch
@@ -48,18 +48,11 @@ class Data2VecAqcFeatureEncoder(Data2VecAudioFeatureEncoder):
 
     def __init__(self, config: Data2VecAqcConfig):
         super().__init__(config)
+        self.conv_layers = faster_conv_layers(config)
         self.grad_scale = float(config.local_grad_scale)
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         """`(batch_size, num_samples)` -> `(batch_size, sequence_length, conv_dim[-1])`, not normalised."""
-        if input_values.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
-            # In bfloat16 on a CPU (torch 2.13, AMX) a convolution weight's gradient is not finite once in thousands of
-            # steps.
-            with torch.autocast("cpu", enabled=False):
-                return self._convolve(input_values)
-        return self._convolve(input_values)
-
-    def _convolve(self, input_values: torch.Tensor) -> torch.Tensor:
         weight = next(self.conv_layers.parameters())
         hidden_states = input_values.unsqueeze(1).to(weight.dtype)
         checkpoints = any(layer.gradient_checkpointing for layer in self.conv_layers)

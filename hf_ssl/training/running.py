@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import datasets
+import torch
 import transformers
 from transformers import PreTrainedConfig, TrainingArguments
 from transformers.trainer_utils import TrainOutput
@@ -20,6 +21,7 @@ from ..data.images import ImageDataset
 from ..data.skipped import SkippedFiles
 from ..data.sources import load_audio_sources
 from ..hub import explain_hub_error
+from .allocator import keep_freed_memory
 from .arguments import FineTuningDataArguments, SpeechDataArguments
 from .checkpoints import last_complete_checkpoint
 from .trainer import AudioTrainer
@@ -37,7 +39,13 @@ class PushError(RuntimeError):
 
 
 def run_script(main: Callable[[Sequence[str]], object]) -> None:
-    """Runs a training script on the command line; what the Hub refuses ends it with one line."""
+    """Runs a training script on the command line; what the Hub refuses ends it with one line.
+
+    Without a GPU, the process keeps the memory of tensors for the next ones: see
+    [`~hf_ssl.training.allocator.keep_freed_memory`].
+    """
+    if not torch.cuda.is_available():
+        keep_freed_memory()
     try:
         main(sys.argv[1:])
     except Exception as error:

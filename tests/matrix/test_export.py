@@ -38,7 +38,8 @@ def test_student_of_every_class(family: Family, auto_class: str, tmp_path: Path)
     encoder = AutoModel.from_pretrained(folder).eval()
     inputs = family.make_inputs(2, family.lengths[0])
     with torch.no_grad():
-        assert torch.equal(encoder(**inputs).last_hidden_state, model.base_model(**inputs).last_hidden_state)
+        exported, original = (part(**inputs).last_hidden_state for part in (encoder, model.base_model))
+        torch.testing.assert_close(exported, original, atol=1e-5, rtol=1e-5)  # transformers' own code, where it has it
     assert AutoProcessor.from_pretrained(folder) is not None
 
 

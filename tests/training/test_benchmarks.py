@@ -146,3 +146,13 @@ def test_cluster_mates_of_both_scopes(tmp_path: Path) -> None:
         (scope, size) for scope in ("utterance", "batch") for size in (2, 3)
     ]
     assert all(0 < row["cluster_mate_share"] < 1 for row in rows)
+
+
+def test_waveform_encoders_are_timed_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["--seconds", "0.2", "--channels", "8", "--rounds", "2", "--bf16", "--device", "cpu"]
+    ratios = load_script("benchmarks/waveform_encoder").main(arguments)
+    arms = ["transformers, float32", "ours, float32", "transformers, bfloat16", "ours, bfloat16"]
+    assert list(ratios) == arms
+    assert ratios["transformers, float32"] == 1
+    printed = capsys.readouterr().out
+    assert all(arm in printed for arm in arms)
