@@ -4,10 +4,10 @@
 
     OMP_NUM_THREADS=1 python training_scripts/benchmarks/kill_and_resume.py --output_dir FOLDER --kills 25
 
-For every model type: a run with two workers, accumulation over two batches of seconds, everything random switched on,
-and a checkpoint after every update. It is killed by SIGKILL again and again, also while it writes a checkpoint, and
-resumed by `--resume_from_checkpoint last`, until it is done. Its losses must be those of the run that was not killed,
-to the last bit. On Linux; the runs are forked, which saves the imports.
+For every model type: a run with two workers, accumulation over two batches (of seconds, for speech), everything random
+switched on, and a checkpoint after every update. It is killed by SIGKILL again and again, also while it writes a
+checkpoint, and resumed by `--resume_from_checkpoint last`, until it is done. Its losses must be those of the run that
+was not killed, to the last bit. On Linux; the runs are forked, which saves the imports.
 """
 
 import argparse
@@ -20,15 +20,18 @@ import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import soundfile
 import torch
+from PIL import Image
 
 from hf_ssl.training.checkpoints import read_record
 
-MODEL_TYPES = ("data2vec2-audio", "best-rq")
-PRETRAIN = Path(__file__).parents[1] / "pretrain_speech.py"
+SPEECH = ("data2vec2-audio", "best-rq", "data2vec-audio", "data2vec-aqc")
+MODEL_TYPES = (*SPEECH, "data2vec2-vision", "data2vec2-text")
+SCRIPTS = Path(__file__).parents[1]
 
 
 def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
@@ -40,21 +43,20 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
     parser.add_argument("--seed", type=int, default=0, help="of the moments of the kills")
     arguments = parser.parse_args(argv)
     folder = Path(arguments.output_dir)
-    recordings = write_noise(folder / "recordings")
     torch.set_num_threads(1)  # threads do not survive a fork
 
     counts = {}
     for model_type in arguments.model_types:
-        flags = make_flags(model_type, recordings, arguments.steps)
+        run = make_run(model_type, folder, arguments.steps)
         started = time.monotonic()
-        train([*flags, "--output_dir", str(folder / model_type / "whole")], kill_after=None)
+        train(run, folder / model_type / "whole", kill_after=None)
         seconds = time.monotonic() - started
         expected = losses(folder / model_type / "whole")
         generator = random.Random(arguments.seed)
         counts[model_type] = {"runs": 0, "kills": 0, "half-written": 0, "different": 0}
         while counts[model_type]["kills"] < arguments.kills:
             output_dir = folder / model_type / f"killed_{counts[model_type]['runs']}"
-            killed, half_written = train_with_kills(flags, output_dir, generator, seconds)
+            killed, half_written = train_with_kills(run, output_dir, generator, seconds)
             counts[model_type]["runs"] += 1
             counts[model_type]["kills"] += killed
             counts[model_type]["half-written"] += half_written
@@ -63,16 +65,54 @@ def main(argv: Sequence[str] | None = None) -> dict[str, dict[str, int]]:
     return counts
 
 
-def make_flags(model_type: str, recordings: Path, num_steps: int) -> list[str]:
-    """The command line of a run in which all that can be random is."""
-    overrides = {"layerdrop": 0.2, "hidden_dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.1}
-    return [
-        *("--model_type", model_type, "--model_size", "tiny", "--config_overrides", json.dumps(overrides)),
-        *("--data", str(recordings), "--min_seconds", "0.3", "--max_seconds", "1.0", "--batch_seconds", "3"),
-        *("--gradient_accumulation_steps", "2", "--dataloader_num_workers", "2", "--max_steps", str(num_steps)),
-        *("--save_steps", "1", "--save_total_limit", "2", "--logging_steps", "1", "--use_cpu", "--report_to", "none"),
-        *("--disable_tqdm", "true"),
+class Run(NamedTuple):
+    """A script of pre-training, by its name, and its flags but for the output folder."""
+
+    script: str
+    flags: list[str]
+
+
+def make_run(model_type: str, folder: Path, num_steps: int) -> Run:
+    """A run in which all that can be random is."""
+    flags = [
+        *("--model_size", "tiny", "--gradient_accumulation_steps", "2", "--dataloader_num_workers", "2"),
+        *("--max_steps", str(num_steps), "--save_steps", "1", "--save_total_limit", "2", "--logging_steps", "1"),
+        *("--use_cpu", "--report_to", "none", "--disable_tqdm", "true"),
     ]
+    dropouts = {"layerdrop": 0.2, "hidden_dropout": 0.1, "attention_dropout": 0.1, "activation_dropout": 0.1}
+    if model_type == "data2vec2-vision":
+        dropouts = {"drop_path_rates": [0.1, 0.2], "hidden_dropout": 0.1, "attention_dropout": 0.1}
+        data = ["--data", str(write_images(folder / "images")), "--per_device_train_batch_size", "4"]
+        return Run("pretrain_vision", [*flags, *data, "--config_overrides", json.dumps(dropouts)])
+    if model_type == "data2vec2-text":
+        data = ["--data", str(write_texts(folder / "texts")), "--per_device_train_batch_size", "2"]
+        tokens = ["--train_tokenizer", "300", "--block_size", "64"]
+        return Run("pretrain_text", [*flags, *data, *tokens, "--config_overrides", json.dumps(dropouts)])
+    data = ["--data", str(write_noise(folder / "recordings")), "--min_seconds", "0.3", "--max_seconds", "1.0"]
+    augmentation = ["--white_noise_prob", "0.8", "--gain_prob", "0.5"] if model_type == "data2vec-aqc" else []
+    speech = ["--model_type", model_type, "--batch_seconds", "3", "--config_overrides", json.dumps(dropouts)]
+    return Run("pretrain_speech", [*flags, *speech, *data, *augmentation])
+
+
+def write_images(folder: Path, count: int = 24) -> Path:
+    """Images of noise, larger than their crops."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    for index in range(count):
+        pixels = generator.integers(0, 256, size=(40, 48, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{index:02d}.png")
+    return folder
+
+
+def write_texts(folder: Path, count: int = 4) -> Path:
+    """Files of lines of invented words."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    words = ["".join(generator.choice(list("abcdefghij"), size=5)) for _ in range(200)]
+    for index in range(count):
+        lines = [" ".join(generator.choice(words, size=12)) for _ in range(300)]
+        (folder / f"{index}.txt").write_text("\n".join(lines), encoding="utf-8")
+    return folder
 
 
 def write_noise(folder: Path, count: int = 24) -> Path:
@@ -85,15 +125,11 @@ def write_noise(folder: Path, count: int = 24) -> Path:
     return folder
 
 
-def train_with_kills(
-    flags: Sequence[str], output_dir: Path, generator: random.Random, seconds: float
-) -> tuple[int, int]:
+def train_with_kills(run: Run, output_dir: Path, generator: random.Random, seconds: float) -> tuple[int, int]:
     """Trains until done; returns how often it was killed, and how often that left a half-written checkpoint."""
     kills = half_written = 0
     while True:
-        resume = ["--resume_from_checkpoint", "last"] if is_resumable(output_dir) else []
-        arguments = [*flags, "--output_dir", str(output_dir), *resume]
-        if train(arguments, kill_after=generator.uniform(0.0, 0.4 * seconds)):
+        if train(run, output_dir, kill_after=generator.uniform(0.0, 0.4 * seconds)):
             return kills, half_written
         kills += 1
         half_written += any(read_record(checkpoint) is None for checkpoint in output_dir.glob("checkpoint-*"))
@@ -104,9 +140,11 @@ def is_resumable(output_dir: Path) -> bool:
     return any(read_record(checkpoint) is not None for checkpoint in output_dir.glob("checkpoint-*"))
 
 
-def train(arguments: Sequence[str], kill_after: float | None) -> bool:
-    """Runs pre-training in a fork, and kills it after so many seconds; returns whether it finished."""
-    process = multiprocessing.get_context("fork").Process(target=run_pretraining, args=(arguments,))
+def train(run: Run, output_dir: Path, kill_after: float | None) -> bool:
+    """Begins or goes on in a fork, and kills it after so many seconds; returns whether it finished."""
+    resume = ["--resume_from_checkpoint", "last"] if is_resumable(output_dir) else []
+    arguments = [*run.flags, "--output_dir", str(output_dir), *resume]
+    process = multiprocessing.get_context("fork").Process(target=run_pretraining, args=(run.script, arguments))
     process.start()
     process.join(kill_after)
     if process.is_alive():
@@ -118,8 +156,8 @@ def train(arguments: Sequence[str], kill_after: float | None) -> bool:
     return process.exitcode == 0
 
 
-def run_pretraining(arguments: Sequence[str]) -> None:
-    spec = importlib.util.spec_from_file_location("pretrain_speech", PRETRAIN)
+def run_pretraining(script: str, arguments: Sequence[str]) -> None:
+    spec = importlib.util.spec_from_file_location(script, SCRIPTS / f"{script}.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
