@@ -5,6 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .dropout import drop
+
 # Score of keys that are not real: its exponential is 0 beside any real key, and it stays finite where autocast makes
 # float16 or bfloat16 of it. Float32's lowest would become minus infinity, and NaN where a sequence has no real key.
 MASKED_SCORE = -3e4
@@ -26,5 +28,12 @@ def eager_attention_forward(
     if position_bias is not None:
         scores = scores + position_bias
     probabilities = F.softmax(scores, dim=-1, dtype=torch.float32).to(value.dtype)
-    probabilities = F.dropout(probabilities, p=dropout, training=module.training)
+    if module.training:
+        probabilities = drop(probabilities, dropout)
     return torch.matmul(probabilities, value).transpose(1, 2).contiguous(), probabilities
+
+
+def is_better_written_out(device: torch.device, dropout: float) -> bool:
+    """Whether attention is to be written out whatever the configuration asks for: with dropout on a CPU, for which
+    torch has no fused form. It would write attention out itself, with dearer noise."""
+    return device.type == "cpu" and dropout > 0 and not torch.compiler.is_compiling()

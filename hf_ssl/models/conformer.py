@@ -17,8 +17,9 @@ from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .attention import MASKED_SCORE, eager_attention_forward
+from .attention import MASKED_SCORE, eager_attention_forward, is_better_written_out
 from .configuration_best_rq import BestRqConfig
+from .dropout import Dropout
 
 
 class Chunks(NamedTuple):
@@ -140,16 +141,19 @@ class BestRqAttention(nn.Module):
             relative = self._relative_scores(query, key.shape[2], positions)
             bias = relative if bias is None else relative + bias
             query = query + self.content_bias.unsqueeze(1).to(query.dtype)
-        interface: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
+        dropout = self.config.attention_dropout if self.training else 0.0
+        attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
-        attended, probabilities = interface(
+        if is_better_written_out(query.device, dropout):
+            attend = eager_attention_forward
+        attended, probabilities = attend(
             self,
             query,
             key,
             value,
             None,
-            dropout=self.config.attention_dropout if self.training else 0.0,
+            dropout=dropout,
             scaling=self.scaling,
             position_bias=bias,
             **kwargs,
@@ -172,9 +176,9 @@ class FeedForward(nn.Module):
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
-        self.activation_dropout = nn.Dropout(config.activation_dropout)
+        self.activation_dropout = Dropout(config.activation_dropout)
         self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         hidden_states = self.activation(self.fc1(self.layer_norm(hidden_states)))
@@ -211,7 +215,7 @@ class ConvolutionModule(nn.Module):
         )
         self.activation = ACT2FN[config.hidden_act]
         self.pointwise_conv2 = nn.Linear(size, size)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
 
     def forward(
         self, hidden_states: torch.Tensor, frame_mask: torch.Tensor | None = None, chunks: Chunks | None = None
@@ -333,7 +337,7 @@ class TransformerLayer(BestRqLayer):
 
     def __init__(self, config: BestRqConfig):
         super().__init__(config, relative=False)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
         self.feed_forward = FeedForward(config)
 
     def forward(

@@ -33,6 +33,7 @@ from .audio_heads import (
 )
 from .configuration_best_rq import BestRqConfig
 from .conformer import BestRqAttention, BestRqEncoder, BestRqLayer, Chunks, LayerCache
+from .dropout import Dropout
 from .losses import classification_loss
 from .masking import draw_stack_masks
 from .quantizers import RandomProjectionQuantizer
@@ -88,7 +89,7 @@ class BestRqSubsampling(nn.Module):
         self.layers = nn.ModuleList(SubsamplingLayer(config, index) for index in range(len(config.conv_dim)))
         num_bins = config.num_mel_bins // config.stack_size
         self.projection = nn.Linear(num_bins * config.conv_dim[-1], config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
 
     def forward(self, input_features: torch.Tensor) -> torch.Tensor:
         """`(batch_size, num_mel_frames, num_mel_bins)` -> `(batch_size, num_frames, hidden_size)`."""

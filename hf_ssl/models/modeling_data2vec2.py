@@ -26,9 +26,10 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
 from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import OutputRecorder
 
-from .attention import MASKED_SCORE, eager_attention_forward
+from .attention import MASKED_SCORE, eager_attention_forward, is_better_written_out
 from .configuration_data2vec2 import Data2Vec2Config, Data2Vec2SequenceConfig
 from .decoders import ConvDecoder, ConvDecoder1d, DecoderProjection
+from .dropout import Dropout
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .self_distillation import SelfDistillationModel
 from .teacher import EMATeacher, average_layers
@@ -60,9 +61,12 @@ class Data2Vec2Attention(nn.Module):
         batch_size, sequence_length, hidden_size = hidden_states.shape
         qkv = self.qkv(hidden_states).view(batch_size, sequence_length, 3, -1, self.head_size)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        dropout = self.config.attention_dropout if self.training else 0.0
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
+        if is_better_written_out(hidden_states.device, dropout):
+            attend = eager_attention_forward
         # The bias is passed as `position_bias`: flex attention would apply a mask's first head to all heads.
         attended, probabilities = attend(
             self,
@@ -70,7 +74,7 @@ class Data2Vec2Attention(nn.Module):
             key,
             value,
             None,
-            dropout=self.config.attention_dropout if self.training else 0.0,
+            dropout=dropout,
             scaling=self.scaling,
             position_bias=position_bias,
             **kwargs,
@@ -84,7 +88,7 @@ class Data2Vec2MLP(nn.Module):
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
         self.fc2 = nn.Linear(config.intermediate_size, config.hidden_size)
-        self.dropout = nn.Dropout(config.activation_dropout)
+        self.dropout = Dropout(config.activation_dropout)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         hidden_states = self.dropout(self.activation(self.fc1(hidden_states)))
@@ -104,7 +108,7 @@ class Data2Vec2Layer(GradientCheckpointingLayer):
         self.attention_layer_norm = make_layer_norm(config)
         self.mlp = Data2Vec2MLP(config)
         self.mlp_layer_norm = make_layer_norm(config)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
 
     def forward(
         self,
@@ -253,7 +257,7 @@ class Data2Vec2ContextEncoder(nn.Module):
         if num_extra_tokens > 0:
             self.extra_tokens = nn.Parameter(torch.zeros(1, num_extra_tokens, config.hidden_size))
         self.layer_norm = make_layer_norm(config) if has_layer_norm and not config.layer_norm_first else None
-        self.dropout = nn.Dropout(config.prenet_dropout)
+        self.dropout = Dropout(config.prenet_dropout)
         self.layers = make_layers(
             config, config.num_prenet_layers, config.prenet_layerdrop, config.prenet_drop_path_rates
         )
@@ -326,7 +330,7 @@ class Data2Vec2Trunk(nn.Module):
     def __init__(self, config: Data2Vec2Config):
         super().__init__()
         self.config = config
-        self.input_dropout = nn.Dropout(config.input_dropout)
+        self.input_dropout = Dropout(config.input_dropout)
         self.layers = make_layers(config, config.num_hidden_layers, config.layerdrop, config.drop_path_rates)
         self.layer_norm = make_layer_norm(config) if config.layer_norm_first else None
 
@@ -470,7 +474,7 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
     def _set_up_objective(self, decoder: ConvDecoder) -> None:
         """Adds decoder and teacher to a model whose base model is in place, and initialises all weights."""
         self.decoder = decoder
-        self.decoder_dropout = nn.Dropout(self.config.decoder_input_dropout)
+        self.decoder_dropout = Dropout(self.config.decoder_input_dropout)
         self.teacher = EMATeacher(self._student_stages())
         self.post_init()
         self.teacher.copy_from(self._student_stages())

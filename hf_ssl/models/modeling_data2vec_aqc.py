@@ -26,6 +26,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .audio_heads import draw_time_mask, mask_channels, numpy_generators
 from .configuration_data2vec_aqc import Data2VecAqcConfig
 from .cross_contrast import ContrastiveDraws, CrossContrast, CrossContrastiveObjective, Projection, SlotFeatures
+from .dropout import Dropout
 from .masking import find_visible_frames, gather_frames
 from .modeling_data2vec_audio_pretraining import draw_masks, faster_conv_layers
 from .modeling_data2vec_pretraining import Data2VecPreTrainingObjective, RegressionLayer, checked_prediction_mask
@@ -102,7 +103,7 @@ class Data2VecAqcEncoder(nn.Module):
         self.config = config
         self.pos_conv_embed = Data2VecAudioPositionalConvEmbedding(config)
         self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = nn.Dropout(config.hidden_dropout)
+        self.dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(Data2VecAqcEncoderLayer(config) for _ in range(config.num_hidden_layers))
 
     def forward(
