@@ -100,6 +100,20 @@ def test_batches_of_seconds_pad_less_than_random_ones(tmp_path: Path) -> None:
     assert all(result.speed > 0 for result in results.values())
 
 
+def test_unit_costs_of_own_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_recordings(tmp_path / "data", count=4)
+    arguments = ["--data", str(tmp_path / "data"), "--clips", "3", "--rows", "2000", "--hours", "10"]
+    results = load_script("benchmarks/unit_costs").main(arguments)
+    formats = results["formats"]
+    assert set(formats) == {"wav", "flac", "mp3", "ogg", "opus"}
+    assert formats["wav"].megabytes_per_hour == pytest.approx(115.2, rel=0.02)  # 16 bits, 16 kHz
+    assert all(0 < cost.megabytes_per_hour < 115.2 for name, cost in formats.items() if name not in ("wav", "ogg"))
+    assert results["table"].table_bytes > 60
+    assert results["checkpoint"].bytes_per_parameter == pytest.approx(16, rel=0.05)
+    printed = capsys.readouterr().out
+    assert printed.index("measured: ") < printed.index("extrapolated: ")
+
+
 def test_streaming_measures_minute_by_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     script = load_script("benchmarks/streaming")
     model = BestRqForCTC(best_rq_config("tiny", vocab_size=31, chunk_size=32, left_context_chunks=1))
