@@ -93,8 +93,10 @@ def test_batches_of_seconds_pad_less_than_random_ones(tmp_path: Path) -> None:
     write_recordings(tmp_path / "data", count=24)
     arguments = ["--data", str(tmp_path / "data"), "--batch_seconds", "4", "--rounds", "1", "--model_size", "tiny"]
     results = load_script("benchmarks/batches").main(arguments)
-    of_seconds, similar, random = results.values()
+    of_seconds, streamed, similar, random = results.values()
     assert of_seconds.padding < random.padding
+    assert streamed.padding < random.padding
+    assert streamed.most_seconds <= 4
     assert similar.padding < random.padding
     assert of_seconds.most_seconds <= 4
     assert all(result.speed > 0 for result in results.values())
