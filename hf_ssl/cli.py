@@ -27,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_export(commands)
     _add_transcribe(commands)
     _add_features(commands)
+    _add_plan(commands)
     return parser
 
 
@@ -262,6 +263,40 @@ def _add_inference_arguments(command: argparse.ArgumentParser) -> None:
         default="float32",
         help="that the model computes in (default: %(default)s)",
     )
+
+
+def _add_plan(commands: argparse._SubParsersAction) -> None:
+    plan = commands.add_parser(
+        "plan",
+        help="say what a pre-training recipe needs: memory, batches, steps and time",
+        description="Takes a few steps of the recipe's model on noise, and prints memory by part, batches that reach "
+        "the recipe's global batch, steps and time; each figure with where it comes from.",
+    )
+    plan.add_argument("recipe", metavar="RECIPE", help="YAML recipe of a pretrain_*.py script")
+    plan.add_argument("--gpus", type=int, required=True, metavar="N", help="how many share the batch")
+    plan.add_argument("--gpu-memory", type=float, required=True, metavar="GB", help="of each, in GiB")
+    plan.add_argument(
+        "--data", type=float, nargs="+", default=[], metavar="HOURS", help="hours of audio (images, tokens) there are"
+    )
+    plan.add_argument("--fsdp", action="store_true", help="model and optimizer sharded over the GPUs (FSDP2)")
+    plan.add_argument("--global_batch", type=int, metavar="N", help="clips, images or blocks (default: the recipe's)")
+    plan.add_argument(
+        "--peak_tflops", type=float, default=312.0, metavar="P", help="10^12 operations/s at most: %(default)s (A100)"
+    )
+    plan.add_argument(
+        "--utilisation", type=float, default=0.3, metavar="U", help="share of the peak that is reached: %(default)s"
+    )
+    plan.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="wins over the recipe's; may be repeated"
+    )
+    plan.add_argument("--whole_model", action="store_true", help="measure all layers instead of 1 and 2 of them")
+    plan.set_defaults(run=_run_plan)
+
+
+def _run_plan(arguments: argparse.Namespace) -> None:
+    from .planning.command import run_plan
+
+    run_plan(arguments)
 
 
 def _add_export(commands: argparse._SubParsersAction) -> None:

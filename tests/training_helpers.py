@@ -3,11 +3,13 @@
 
 import csv
 import importlib.util
+import io
 import json
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import datasets
 import numpy as np
 import soundfile
 from PIL import Image
@@ -28,6 +30,21 @@ def write_recordings(folder: Path, count: int = 12, seed: int = 0, sampling_rate
         tone = 0.3 * np.sin(2 * np.pi * 200 * (index % 4 + 1) * time)
         noise = 0.05 * generator.standard_normal(len(time))
         soundfile.write(folder / f"{index:02d}.wav", (tone + noise).astype(np.float32), sampling_rate)
+    return folder
+
+
+def write_shards(folder: Path, num_shards: int, clips_per_shard: int) -> Path:
+    """Parquet files of noise of 0.5 to 1.4 s, for streaming."""
+    folder.mkdir(parents=True, exist_ok=True)
+    generator = np.random.default_rng(0)
+    for shard in range(num_shards):
+        audio = []
+        for number in range(clips_per_shard):
+            buffer = io.BytesIO()
+            samples = generator.uniform(-0.5, 0.5, size=generator.integers(8000, 22_400))
+            soundfile.write(buffer, samples, 16_000, format="FLAC")
+            audio.append({"bytes": buffer.getvalue(), "path": f"{shard}-{number}.flac"})
+        datasets.Dataset.from_dict({"audio": audio}).to_parquet(str(folder / f"train-{shard}.parquet"))
     return folder
 
 

@@ -5,6 +5,7 @@ Everything random is a pure function of (seed, epoch, index): not of the number 
 was read before.
 """
 
+import copy
 import hashlib
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import datasets
 import numpy as np
 import torch
+from datasets.distributed import split_dataset_by_node
 
 from .audio import AudioReadError, audio_info, read_audio
 from .manifests import is_blank
@@ -26,6 +28,7 @@ _ITEM_STREAM = 0
 _CROP_STREAM = 1
 _REPLACEMENT_STREAM = 2
 _SAMPLER_STREAM = 3
+_PASS_STREAM = 5
 
 
 def _generator(seed: int, epoch: int, index: int, *stream: int) -> np.random.Generator:
@@ -202,11 +205,14 @@ class StreamedAudioDataset(torch.utils.data.IterableDataset):
     ) -> None:
         if table.column_names is not None:
             _check_columns(table.column_names, columns, map_style=False)
-        self.table = table.shuffle(seed=seed, buffer_size=shuffle_buffer_size) if shuffle_buffer_size > 0 else table
+        self.shuffle_buffer_size = shuffle_buffer_size
+        self._unshuffled = table
+        self.table = self._shuffled(seed)
         self.seed = seed
         self.skipped = skipped
         self.columns = tuple(columns)
         self.sampling_rate = sampling_rate
+        self.max_seconds = max_seconds
         self._limits = ClipLimits(min_seconds, max_seconds, cut_long=not columns)
         self._reader = _ClipReader(
             sampling_rate=sampling_rate, max_seconds=max_seconds, min_seconds=min_seconds, random_crop=True
@@ -224,10 +230,30 @@ class StreamedAudioDataset(torch.utils.data.IterableDataset):
         # Here, not in the workers: the table shares its epoch with them, and adds to it in place, which would race.
         self.table.set_epoch(epoch)
 
+    def _shuffled(self, seed: int) -> datasets.IterableDataset:
+        if self.shuffle_buffer_size == 0:
+            return self._unshuffled
+        return self._unshuffled.shuffle(seed=seed, buffer_size=self.shuffle_buffer_size)
+
     def __iter__(self) -> Iterator[dict[str, Any]]:
-        epoch = self.epoch
+        return self._iterate(self.table, self.epoch)
+
+    def items_of_pass(self, number: int) -> Iterator[dict[str, Any]]:
+        """The items of a pass over the data, whatever epoch is set: workers may be at different passes."""
+        table = self._shuffled(int(_generator(self.seed, number, 0, _PASS_STREAM).integers(2**32)))
+        return self._iterate(table, number)
+
+    def part_of_process(self, process_index: int, num_processes: int) -> "StreamedAudioDataset":
+        """The same, of the part of the stream that one of several processes reads: whole shards if their number is a
+        multiple of the processes', or else every so many-th recording."""
+        part = copy.copy(self)
+        part._unshuffled = split_dataset_by_node(self._unshuffled, rank=process_index, world_size=num_processes)
+        part.table = part._shuffled(self.seed)
+        return part
+
+    def _iterate(self, table: datasets.IterableDataset, epoch: int) -> Iterator[dict[str, Any]]:
         num_rows, num_items = 0, 0
-        for row in self.table:
+        for row in table:
             num_rows += 1
             for item in self._items(row, epoch):
                 num_items += 1

@@ -153,7 +153,7 @@ class AudioTrainingArguments(TrainingArguments):
         default=None,
         metadata={
             "help": "Seconds of audio per device and step, padding included, instead of per_device_train_batch_size "
-            "clips: clips of similar length, as many as fit."
+            "clips: clips of similar length, as many as fit. Of streamed data too."
         },
     )
     train_sampling_strategy: str = field(

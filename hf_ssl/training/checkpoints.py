@@ -104,8 +104,8 @@ def check_same_batches(checkpoint: str | os.PathLike, batches: dict[str, Any]) -
 
     Args:
         checkpoint: The checkpoint it goes on from. One of another program, without a record, is not checked.
-        batches: `batch_seconds` and `batches_per_update` of the run that is to go on; empty where batches have a
-            number of clips.
+        batches: `batch_seconds` and `batches_per_update` of the run that is to go on, and of streamed data
+            `stream_processes` and `stream_workers`; empty where batches have a number of clips.
 
     Raises:
         ValueError: They differ.
@@ -113,10 +113,12 @@ def check_same_batches(checkpoint: str | os.PathLike, batches: dict[str, Any]) -
     record = read_record(checkpoint)
     if record is None:
         return
-    before = {name: record[name] for name in ("batch_seconds", "batches_per_update") if name in record}
+    names = ("batch_seconds", "batches_per_update", "stream_processes", "stream_workers")
+    before = {name: record[name] for name in names if name in record}
     if before != batches:
         raise ValueError(
             f"{checkpoint} was written by a run with {before or 'batches of clips'}, and this one has "
             f"{batches or 'batches of clips'}: it would not go on with the same data. batches_per_update is the "
-            "number of processes times --gradient_accumulation_steps: change the latter when the former changes."
+            "number of processes times --gradient_accumulation_steps: change the latter when the former changes. "
+            "Streamed data go on with as many processes and --dataloader_num_workers only."
         )

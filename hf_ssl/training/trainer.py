@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from accelerate.data_loader import prepare_data_loader
 from huggingface_hub import create_branch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
@@ -19,9 +20,10 @@ from torch.utils.data import DataLoader, IterableDataset, Sampler, SequentialSam
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 
-from ..data.dataset import AudioDataset, LengthGroupedSampler
+from ..data.dataset import AudioDataset, LengthGroupedSampler, StreamedAudioDataset
 from ..data.duration_batches import DurationBatchSampler
 from ..data.images import ImageDataset
+from ..data.streamed_batches import StreamCounts, StreamedDurationBatches
 from ..hub import explain_hub_error, own_card, training_card
 from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
@@ -51,6 +53,7 @@ class AudioTrainer(Trainer):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self._epoch_callback = _EpochCallback()
+        self._stream: StreamedDurationBatches | None = None
         self.add_callback(self._epoch_callback)
         self.add_callback(NonFiniteGradientCallback())
         self.add_callback(TerminationCallback())
@@ -81,10 +84,12 @@ class AudioTrainer(Trainer):
         batches = self._batches_of_seconds()
         if not batches:
             return super().get_train_dataloader()
+        if isinstance(self.train_dataset, StreamedAudioDataset):
+            return self._streamed_dataloader(self.train_dataset, batches["batch_seconds"])
         if not isinstance(self.train_dataset, AudioDataset):
             raise ValueError(
-                "Batches of seconds need to know all lengths beforehand, which streamed data do not tell. Leave "
-                "--batch_seconds out, or --streaming."
+                "Batches of seconds need clips of audio, an AudioDataset or a StreamedAudioDataset, got a "
+                f"{type(self.train_dataset).__name__}. Leave --batch_seconds out."
             )
         args = self.args
         sampler = DurationBatchSampler(
@@ -93,17 +98,52 @@ class AudioTrainer(Trainer):
             seed=args.seed if args.data_seed is None else args.data_seed,
         )
         self._epoch_callback.followers = [self.train_dataset, sampler]
-        dataloader = DataLoader(
-            self.train_dataset,
-            batch_sampler=sampler,
-            collate_fn=self.data_collator,
-            num_workers=args.dataloader_num_workers,
-            pin_memory=args.dataloader_pin_memory,
-            persistent_workers=args.dataloader_persistent_workers,
-            prefetch_factor=args.dataloader_prefetch_factor,
-            worker_init_fn=partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
-        )
+        dataloader = DataLoader(self.train_dataset, batch_sampler=sampler, **self._loading())
         return self.accelerator.prepare(dataloader)
+
+    def _loading(self) -> dict[str, Any]:
+        """How batches are loaded, whatever is in them."""
+        args = self.args
+        return {
+            "collate_fn": self.data_collator,
+            "num_workers": args.dataloader_num_workers,
+            "pin_memory": args.dataloader_pin_memory,
+            "persistent_workers": args.dataloader_persistent_workers,
+            "prefetch_factor": args.dataloader_prefetch_factor,
+            "worker_init_fn": partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
+        }
+
+    def _streamed_dataloader(self, dataset: StreamedAudioDataset, batch_seconds: float) -> DataLoader:
+        """Each process reads its own part of the stream: accelerate would have each read all and drop most of it."""
+        args = self.args
+        self._stream = StreamedDurationBatches(
+            dataset.part_of_process(args.process_index, args.world_size),
+            batch_seconds=batch_seconds,
+            num_workers=args.dataloader_num_workers,
+            process_index=args.process_index,
+        )
+        dataloader = DataLoader(self._stream, batch_size=None, **self._loading())
+        return prepare_data_loader(
+            dataloader,
+            device=args.device,
+            num_processes=1,
+            process_index=0,
+            put_on_device=True,
+            dispatch_batches=False,
+        )
+
+    def _report_stream(self) -> None:
+        """Says what became of a stream, over all processes."""
+        if self._stream is None:
+            return
+        counts = torch.tensor(self._stream.counts, device=self.args.device)
+        total = StreamCounts(*self.accelerator.reduce(counts, reduction="sum").tolist())
+        trained = self.state.global_step * self.args.gradient_accumulation_steps * self.args.world_size
+        logger.info(
+            f"The stream: {total.read} clips read, of which {total.given} were put into {total.batches} batches "
+            f"({trained} were trained on, the others prepared ahead) and {total.read - total.given} were left over in "
+            f"buffers; {total.incomplete} batches had room for another clip; workers finished {total.passes} passes."
+        )
 
     def _batches_of_seconds(self) -> dict[str, Any]:
         """Size of the batches of seconds, and how many make an update; empty where batches are of clips."""
@@ -111,13 +151,18 @@ class AudioTrainer(Trainer):
         if not isinstance(args, AudioTrainingArguments) or args.batch_seconds is None:
             return {}
         batches_per_update = args.world_size * args.gradient_accumulation_steps
-        return {"batch_seconds": args.batch_seconds, "batches_per_update": batches_per_update}
+        batches = {"batch_seconds": args.batch_seconds, "batches_per_update": batches_per_update}
+        if isinstance(self.train_dataset, StreamedAudioDataset):
+            batches |= {"stream_processes": args.world_size, "stream_workers": args.dataloader_num_workers}
+        return batches
 
     def train(self, resume_from_checkpoint: str | bool | None = None, *args, **kwargs):
         """As in transformers; going on from a checkpoint of a run with other global batches is refused."""
         if isinstance(resume_from_checkpoint, str):
             check_same_batches(resume_from_checkpoint, self._batches_of_seconds())
-        return super().train(resume_from_checkpoint, *args, **kwargs)
+        result = super().train(resume_from_checkpoint, *args, **kwargs)
+        self._report_stream()
+        return result
 
     def _save_checkpoint(self, model: nn.Module, trial: Any) -> None:
         """Marks the checkpoint as whole at the end, and only then deletes older ones."""

@@ -93,11 +93,27 @@ def test_batches_of_seconds_pad_less_than_random_ones(tmp_path: Path) -> None:
     write_recordings(tmp_path / "data", count=24)
     arguments = ["--data", str(tmp_path / "data"), "--batch_seconds", "4", "--rounds", "1", "--model_size", "tiny"]
     results = load_script("benchmarks/batches").main(arguments)
-    of_seconds, similar, random = results.values()
+    of_seconds, streamed, similar, random = results.values()
     assert of_seconds.padding < random.padding
+    assert streamed.padding < random.padding
+    assert streamed.most_seconds <= 4
     assert similar.padding < random.padding
     assert of_seconds.most_seconds <= 4
     assert all(result.speed > 0 for result in results.values())
+
+
+def test_unit_costs_of_own_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_recordings(tmp_path / "data", count=4)
+    arguments = ["--data", str(tmp_path / "data"), "--clips", "3", "--rows", "2000", "--hours", "10"]
+    results = load_script("benchmarks/unit_costs").main(arguments)
+    formats = results["formats"]
+    assert set(formats) == {"wav", "flac", "mp3", "ogg", "opus"}
+    assert formats["wav"].megabytes_per_hour == pytest.approx(115.2, rel=0.02)  # 16 bits, 16 kHz
+    assert all(0 < cost.megabytes_per_hour < 115.2 for name, cost in formats.items() if name not in ("wav", "ogg"))
+    assert results["table"].table_bytes > 60
+    assert results["checkpoint"].bytes_per_parameter == pytest.approx(16, rel=0.05)
+    printed = capsys.readouterr().out
+    assert printed.index("measured: ") < printed.index("extrapolated: ")
 
 
 def test_streaming_measures_minute_by_minute(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,13 +1,15 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """A run that is stopped in the middle of an epoch and resumed is the run that was not."""
 
+import logging
+
 import pytest
 import torch
-from training_helpers import write_recordings
+from training_helpers import write_recordings, write_shards
 from transformers import Trainer, TrainerCallback, Wav2Vec2FeatureExtractor, set_seed
 
 from hf_ssl import Data2Vec2AudioForPreTraining
-from hf_ssl.data import AudioDataset, SkippedFiles, load_audio_sources
+from hf_ssl.data import AudioDataset, SkippedFiles, StreamedAudioDataset, load_audio_sources
 from hf_ssl.data.collators_pretraining import DataCollatorForData2Vec2Audio
 from hf_ssl.training import SelfDistillationTrainer
 from hf_ssl.training.arguments import PreTrainingArguments
@@ -28,16 +30,23 @@ class StopAt(TrainerCallback):
             control.should_training_stop = True
 
 
+def make_dataset(folder, shards) -> AudioDataset | StreamedAudioDataset:
+    reading = {"min_seconds": 0.3, "skipped": SkippedFiles()}
+    decoding = reading | {"sampling_rate": 16000, "max_seconds": 0.8, "seed": 0}
+    if shards is None:
+        return AudioDataset(load_audio_sources([str(folder)], max_seconds=None, **reading), **decoding)
+    table = load_audio_sources([str(shards)], max_seconds=0.8, streaming=True, **reading)
+    return StreamedAudioDataset(table, shuffle_buffer_size=4, **decoding)
+
+
 def make_trainer(
-    folder, output_dir, seed_of_weights: int, num_workers: int, batch_seconds: float | None = None
+    folder, output_dir, seed_of_weights: int, num_workers: int, batch_seconds: float | None = None, shards=None
 ) -> Trainer:
     """Dropout and LayerDrop on, gradients accumulated; clips longer than 0.8 s are cropped at random."""
     set_seed(seed_of_weights)
     model = Data2Vec2AudioForPreTraining(
         data2vec2_audio_config("tiny", layerdrop=0.3, hidden_dropout=0.2, ema_decay=0.9, ema_end_decay=0.95)
     )
-    skipped = SkippedFiles()
-    table = load_audio_sources([str(folder)], min_seconds=0.3, max_seconds=None, skipped=skipped)
     feature_extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
     return SelfDistillationTrainer(
         model=model,
@@ -54,9 +63,7 @@ def make_trainer(
             report_to="none",
             disable_tqdm=True,
         ),
-        train_dataset=AudioDataset(
-            table, sampling_rate=16000, max_seconds=0.8, min_seconds=0.3, seed=0, skipped=skipped
-        ),
+        train_dataset=make_dataset(folder, shards),
         data_collator=DataCollatorForData2Vec2Audio(feature_extractor, model.config),
         processing_class=feature_extractor,
     )
@@ -110,8 +117,34 @@ def test_batches_of_seconds_hold_as_many_clips_as_fit(tmp_path):
     assert {len(batch) for batch in batches} != {2}
 
 
-def test_batches_of_seconds_need_known_lengths(tmp_path):
+def test_batches_of_seconds_need_clips_of_audio(tmp_path):
     trainer = make_trainer(write_recordings(tmp_path / "recordings"), tmp_path / "out", 1, 0, batch_seconds=2.7)
     trainer.train_dataset = list(range(4))
-    with pytest.raises(ValueError, match="streamed data do not tell"):
+    with pytest.raises(ValueError, match="StreamedAudioDataset, got a list"):
         trainer.get_train_dataloader()
+
+
+def make_streaming_trainer(folder, output_dir, seed_of_weights: int, num_workers: int = 2) -> Trainer:
+    """12 clips in 4 shards: some passes, in 16 batches."""
+    trainer = make_trainer(None, output_dir, seed_of_weights, num_workers, batch_seconds=2.7, shards=folder)
+    assert isinstance(trainer.train_dataset, StreamedAudioDataset)
+    return trainer
+
+
+def test_resumed_stream_is_bit_identical(tmp_path, caplog):
+    folder = write_shards(tmp_path / "shards", num_shards=4, clips_per_shard=3)
+    whole = make_streaming_trainer(folder, tmp_path / "whole", 1)
+    with caplog.at_level(logging.INFO):
+        whole.train()
+    report = next(message for message in caplog.messages if message.startswith("The stream: "))
+    assert "(16 were trained on, the others prepared ahead)" in report
+    stopped = make_streaming_trainer(folder, tmp_path / "stopped", 1)
+    stopped.add_callback(StopAt(3))
+    stopped.train()
+    checkpoint = str(tmp_path / "stopped" / "checkpoint-3")
+    resumed = make_streaming_trainer(folder, tmp_path / "stopped", 2)
+    resumed.train(resume_from_checkpoint=checkpoint)
+    assert len(losses(whole)) == NUM_STEPS
+    assert losses(resumed) == losses(whole)
+    with pytest.raises(ValueError, match=r"as many processes and --dataloader_num_workers only"):
+        make_streaming_trainer(folder, tmp_path / "stopped", 2, num_workers=1).train(resume_from_checkpoint=checkpoint)

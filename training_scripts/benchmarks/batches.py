@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Padding and speed of batches of seconds, of clips of similar length, and of clips at random.
+"""Padding and speed of batches of seconds (also of a stream), of clips of similar length, and of clips at random.
 
     python training_scripts/benchmarks/batches.py --data RECORDINGS --batch_seconds 60 --rounds 20
 
@@ -19,6 +19,7 @@ import torch
 from hf_ssl import Data2Vec2AudioForPreTraining
 from hf_ssl.data import LengthGroupedSampler, SkippedFiles, load_audio_sources
 from hf_ssl.data.duration_batches import DurationBatchSampler
+from hf_ssl.data.streamed_batches import batches_of_similar_length
 from hf_ssl.training.model_sizes import data2vec2_audio_config
 
 SAMPLING_RATE = 16_000
@@ -64,7 +65,13 @@ def make_batches(lengths: np.ndarray, batch_seconds: float) -> dict[str, list[li
     num_clips = max(1, round(len(lengths) / len(of_seconds)))
     similar = list(LengthGroupedSampler(lengths.tolist(), batch_size=num_clips, seed=0))
     random = np.random.default_rng(0).permutation(len(lengths)).tolist()
-    return {"seconds": of_seconds} | {
+    streamed = batches_of_similar_length(
+        np.random.default_rng(1).permutation(len(lengths)).tolist(),
+        lengths.__getitem__,
+        batch_seconds=batch_seconds,
+        generator=np.random.default_rng(0),
+    )
+    return {"seconds": of_seconds, "seconds, streamed": list(streamed)} | {
         name: [order[start : start + num_clips] for start in range(0, len(order), num_clips)]
         for name, order in (
             (f"{num_clips} clips of similar length", similar),
