@@ -31,8 +31,13 @@ def _attention_backward_flops(
     return sdpa_backward_flop_count(gradient, query, key, value)
 
 
-# Attention on CPUs, which torch's counter does not know.
-_CPU_ATTENTION = {
+def _product_flops(total: Shape, left: Shape, right: Shape, *args: Any, **kwargs: Any) -> int:
+    return 2 * left[0] * left[1] * right[1]
+
+
+# Operations on CPUs that torch's counter does not know: attention, and products that are added in place.
+_CPU_OPERATIONS = {
+    torch.ops.aten.addmm_: _product_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
 }
@@ -183,7 +188,7 @@ def _measure_step(recipe: PlannedRecipe, config: PreTrainedConfig, device: str) 
     one, two = (_to(make_batch(recipe, config, num_items), device) for num_items in (1, 2))
     bytes_of_one, bytes_of_two = (_count_bytes(recipe, model, batch, device) for batch in (one, two))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    with FlopCounterMode(display=False, custom_mapping=_CPU_ATTENTION) as counter:
+    with FlopCounterMode(display=False, custom_mapping=_CPU_OPERATIONS) as counter:
         _train_step(recipe, model, optimizer, one, device)
     seconds = [_time_step(recipe, model, optimizer, one, device) for _ in range(_TIMED_STEPS)]
     return _Step(bytes_of_one, bytes_of_two, counter.get_total_flops(), median(seconds))

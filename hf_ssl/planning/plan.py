@@ -135,6 +135,8 @@ def _memory_rows(plan: Plan) -> Iterator[Row]:
 def _activation_source(plan: Plan) -> str:
     depths, precision = plan.measurement.depths, "bfloat16 autocast" if plan.recipe.half_precision else "float32"
     measured = f"tensors kept for backward on {plan.measurement.device}, {precision}, 1 and 2 items"
+    if "CPU" in plan.measurement.device:
+        measured += " (a GPU's fused attention keeps less, its waveform encoder half as much again)"
     if len(depths) == 1:
         return f"measured here: {measured}"
     return f"extrapolated: {measured}, {depths[0]} and {depths[1]} of {plan.measurement.num_layers} layers"

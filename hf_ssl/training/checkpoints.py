@@ -5,14 +5,39 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 logger = logging.getLogger(__name__)
 
 COMPLETE_NAME = "complete.json"
+
+
+class CheckpointError(OSError):
+    """A checkpoint could not be written."""
+
+
+@contextmanager
+def explain_failed_write(checkpoint: str | os.PathLike) -> Iterator[None]:
+    """Says of whatever goes wrong in writing a checkpoint what it means for the run.
+
+    Raises:
+        CheckpointError: Something did, such as a full disk, of which torch and safetensors say little.
+    """
+    try:
+        yield
+    except (OSError, RuntimeError, SafetensorError) as error:
+        free = shutil.disk_usage(Path(checkpoint).parent).free / 1e9
+        raise CheckpointError(
+            f"{checkpoint} could not be written ({type(error).__name__}: {error}); {free:.2f} GB are free there. It "
+            "is not marked as whole, and earlier checkpoints are as they were: make room (or keep fewer, with "
+            "--save_total_limit 1), and go on with --resume_from_checkpoint last."
+        ) from error
 
 
 def mark_complete(checkpoint: str | os.PathLike, batches: dict[str, Any]) -> None:

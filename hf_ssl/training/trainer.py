@@ -31,7 +31,13 @@ from ..models.modeling_data2vec_pretraining import Data2VecForPreTrainingOutput
 from ..models.teacher import ema_decay
 from .arguments import AudioTrainingArguments
 from .callbacks import TeacherUpdateCallback, TerminationCallback
-from .checkpoints import check_same_batches, delete_old_checkpoints, mark_complete, mark_incomplete
+from .checkpoints import (
+    check_same_batches,
+    delete_old_checkpoints,
+    explain_failed_write,
+    mark_complete,
+    mark_incomplete,
+)
 from .health import NonFiniteGradientCallback
 from .monitoring import (
     between_utterance_share,
@@ -177,12 +183,14 @@ class AudioTrainer(Trainer):
         self.accelerator.wait_for_everyone()
         limit, self.args.save_total_limit = self.args.save_total_limit, None
         try:
-            super()._save_checkpoint(model, trial)
+            with explain_failed_write(checkpoint):
+                super()._save_checkpoint(model, trial)
         finally:
             self.args.save_total_limit = limit
         self.accelerator.wait_for_everyone()
         if self.args.should_save:
-            mark_complete(checkpoint, self._batches_of_seconds())
+            with explain_failed_write(checkpoint):
+                mark_complete(checkpoint, self._batches_of_seconds())
             delete_old_checkpoints(run_dir, limit, step=self.state.global_step, best=self.state.best_model_checkpoint)
 
     def _get_eval_sampler(self, eval_dataset) -> Sampler | None:

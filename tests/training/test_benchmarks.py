@@ -152,6 +152,19 @@ def test_picked_negatives_cost_less_and_lose_nothing() -> None:
     assert figures["picked_mib"] < figures["materialised_mib"] / 5
 
 
+def test_micro_batch_statistics_of_aqc(tmp_path: Path) -> None:
+    """The regression's gradient does not depend on micro-batches; the diversity of codes does."""
+    write_recordings(tmp_path / "data", count=4)
+    script = load_script("benchmarks/micro_batch_statistics")
+    results = script.main(["--data", str(tmp_path / "data"), "--clips", "4", "--model_size", "tiny"])
+    assert list(results) == list(script.SETTINGS)
+    assert max(results["regression alone"].values()) < 1e-5
+    assert results["regression, diversity, penalty"]["once more"] < 1e-5
+    assert results["regression, diversity, penalty"]["4 parts"] > 1e-4
+    with pytest.raises(ValueError, match="multiple of 4"):
+        script.main(["--data", str(tmp_path / "data"), "--clips", "6"])
+
+
 def test_cluster_mates_of_both_scopes(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for index in range(3):

@@ -4,6 +4,7 @@
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ from pathlib import Path
 import pytest
 import torch
 from training_helpers import QUICK, SCRIPTS, load_script, read_json, write_recordings
+from transformers import TrainerCallback
+from transformers import trainer as trainer_module
 
 from hf_ssl.training.checkpoints import (
     COMPLETE_NAME,
+    CheckpointError,
     check_same_batches,
     delete_old_checkpoints,
     last_complete_checkpoint,
@@ -142,7 +146,7 @@ def test_full_disk_leaves_the_last_checkpoint(
 
     script = load_script("pretrain_speech")
     monkeypatch.setattr(torch, "save", save_until_full)
-    with pytest.raises(OSError, match="No space left on device"):
+    with pytest.raises(CheckpointError, match=r"checkpoint-4 could not be written .*No space left on device"):
         script.main(arguments(recordings, tmp_path, "--save_total_limit", "1"))
     monkeypatch.undo()
     assert not (tmp_path / "checkpoint-4" / COMPLETE_NAME).exists()
@@ -150,3 +154,30 @@ def test_full_disk_leaves_the_last_checkpoint(
     script.main(arguments(recordings, tmp_path, "--save_total_limit", "1", "--resume_from_checkpoint", "last"))
     assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-6"]
     assert json.loads((tmp_path / "checkpoint-6" / COMPLETE_NAME).read_text())["batches_per_update"] == 1
+
+
+class LimitFileSizes(TrainerCallback):
+    """From the third step on no file may have more than half the size of the optimizer's state."""
+
+    def __init__(self, output_dir: Path):
+        self.state_path = output_dir / "checkpoint-2" / "optimizer.pt"
+
+    def on_step_begin(self, args, state, control, **kwargs) -> None:
+        if state.global_step == 2:
+            limit = self.state_path.stat().st_size // 2
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, resource.getrlimit(resource.RLIMIT_FSIZE)[1]))
+
+
+def test_refused_writes_leave_the_last_checkpoint(
+    recordings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The system itself refuses to write more, in the middle of a file."""
+    callbacks = [*trainer_module.DEFAULT_CALLBACKS, LimitFileSizes(tmp_path)]
+    monkeypatch.setattr(trainer_module, "DEFAULT_CALLBACKS", callbacks)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        with pytest.raises(CheckpointError, match=r"checkpoint-4 could not be written .* GB are free"):
+            load_script("pretrain_speech").main(arguments(recordings, tmp_path))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert last_complete_checkpoint(tmp_path) == str(tmp_path / "checkpoint-2")
