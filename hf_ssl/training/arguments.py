@@ -166,6 +166,11 @@ class AudioTrainingArguments(TrainingArguments):
     adam_beta2: float = field(default=0.98, metadata={"help": "Beta2 of AdamW."})
     logging_steps: float = field(default=50, metadata={"help": "Log every so many updates."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
+    # transformers' default is False with gradient checkpointing, where a dropped layer (LayerDrop) then stops DDP.
+    ddp_find_unused_parameters: bool | None = field(
+        default=True,
+        metadata={"help": "Set to false only with reentrant checkpointing, and without LayerDrop."},
+    )
     tri_stage_phases: list[float] | None = field(
         default=None,
         metadata={
