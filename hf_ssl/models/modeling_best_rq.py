@@ -88,7 +88,6 @@ class BestRqSubsampling(nn.Module):
         self.layers = nn.ModuleList(SubsamplingLayer(config, index) for index in range(len(config.conv_dim)))
         num_bins = config.num_mel_bins // config.stack_size
         self.projection = nn.Linear(num_bins * config.conv_dim[-1], config.hidden_size)
-        self.dropout = nn.Dropout(config.hidden_dropout)
 
     def forward(self, input_features: torch.Tensor) -> torch.Tensor:
         """`(batch_size, num_mel_frames, num_mel_bins)` -> `(batch_size, num_frames, hidden_size)`."""
@@ -98,7 +97,7 @@ class BestRqSubsampling(nn.Module):
             hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
         for layer in self.layers:
             hidden_states = layer(hidden_states)
-        return self.dropout(self.projection(hidden_states.flatten(2)))
+        return self.projection(hidden_states.flatten(2))
 
     def forward_chunk(
         self, input_features: torch.Tensor, pasts: list[torch.Tensor] | None
@@ -243,6 +242,7 @@ class BestRqModel(BestRqPreTrainedModel):
     def __init__(self, config: BestRqConfig):
         super().__init__(config)
         self.subsampling = BestRqSubsampling(config)
+        self.dropout = nn.Dropout(config.hidden_dropout)
         self.encoder = BestRqEncoder(config)
         self.post_init()
 
@@ -278,7 +278,7 @@ class BestRqModel(BestRqPreTrainedModel):
         """
         frame_mask = self._frame_mask(input_features, attention_mask)
         chunks = self.choose_chunks(chunk_size, left_context_chunks)
-        features = self.subsampling(self._fill_start(input_features))
+        features = self.dropout(self.subsampling(self._fill_start(input_features)))
         features = self._augment(features, frame_mask, mask_time_indices)
         hidden_states = self.encoder(features, frame_mask, chunks, **kwargs)
         return BaseModelOutput(last_hidden_state=hidden_states)
@@ -375,6 +375,8 @@ class BestRqForPreTrainingOutput(ModelOutput):
         mask_time_indices (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): Which were hidden.
         frame_mask (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*):
             Which frames are real; `None` if all are.
+        local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`):
+            What the convolutions make of the input with noise at hidden frames, without gradient, for monitors.
     """
 
     loss: torch.Tensor | None = None
@@ -383,6 +385,7 @@ class BestRqForPreTrainingOutput(ModelOutput):
     prediction_mask: torch.Tensor | None = None
     mask_time_indices: torch.Tensor | None = None
     frame_mask: torch.Tensor | None = None
+    local_features: torch.Tensor | None = None
 
 
 class BestRqForPreTraining(BestRqPreTrainedModel):
@@ -457,7 +460,8 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
 
         codes = self.target_codes(input_features)
         hidden_features = self.hide_frames(input_features, mask_time_indices, mask_noise)
-        frames = self.best_rq.subsampling(hidden_features)
+        local_features = self.best_rq.subsampling(hidden_features)
+        frames = self.best_rq.dropout(local_features)
         encoded = self.best_rq.encoder(frames, frame_mask, self.best_rq.choose_chunks(), **kwargs)
         logits = self.predict(encoded[prediction_mask])
         loss = code_loss(logits, codes[prediction_mask], num_items_in_batch)
@@ -469,6 +473,7 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
             prediction_mask=prediction_mask,
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
+            local_features=local_features.detach(),
         )
 
     @torch.no_grad()

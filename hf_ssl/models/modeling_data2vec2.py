@@ -413,6 +413,8 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
             Which frames are real; `None` if all are.
         regression_loss, cls_loss (`torch.FloatTensor` of shape `()`, *optional*):
             The parts of `loss` where there are two.
+        local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`, *optional*):
+            What the student's convolutions make of the whole input, without gradient, for monitors; none of text.
 
     A frame of an image is a patch.
     """
@@ -425,6 +427,7 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
     frame_mask: torch.Tensor | None = None
     regression_loss: torch.Tensor | None = None
     cls_loss: torch.Tensor | None = None
+    local_features: torch.Tensor | None = None
 
 
 class EncodedFrames(NamedTuple):

@@ -290,6 +290,7 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2Seque
             prediction_mask=prediction_mask,
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
+            local_features=local_features.detach(),
         )
 
     def draw_masks(self, lengths: list[int], sequence_length: int) -> torch.Tensor:

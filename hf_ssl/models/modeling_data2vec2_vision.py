@@ -255,6 +255,8 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
             mask_time_indices=bool_masked_pos,
             regression_loss=regression_loss,
             cls_loss=cls_loss,
+            # without the positions, which tell patches apart whatever is in them
+            local_features=local_features.detach() - self.data2vec2_vision.local_encoder.position_embeddings,
         )
 
     def cls_loss(self, extra_tokens: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:

@@ -311,6 +311,8 @@ class Data2VecAqcForPreTrainingOutput(ModelOutput):
         mask_time_indices (`torch.BoolTensor` of shape `(batch_size, sequence_length)`): Which were hidden.
         frame_mask (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*):
             Which frames are real; `None` if all are.
+        local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`):
+            What the student's convolutions make of the clean view, without gradient, for monitors.
     """
 
     loss: torch.Tensor | None = None
@@ -333,6 +335,7 @@ class Data2VecAqcForPreTrainingOutput(ModelOutput):
     prediction_mask: torch.Tensor | None = None
     mask_time_indices: torch.Tensor | None = None
     frame_mask: torch.Tensor | None = None
+    local_features: torch.Tensor | None = None
 
 
 class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrainedModel):
@@ -440,6 +443,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
             prediction_mask=prediction_mask,
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
+            local_features=clean.projected.detach(),
         )
 
     def local_features(

@@ -126,6 +126,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
             prediction_mask=prediction_mask,
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
+            local_features=features.detach(),
         )
 
     @torch.no_grad()

@@ -42,6 +42,8 @@ class Data2VecForPreTrainingOutput(ModelOutput):
             Which positions were hidden from the student.
         frame_mask (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*):
             Which positions are real; `None` if all are.
+        local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`, *optional*):
+            What the student's convolutions make of the whole waveform, without gradient, for monitors; audio only.
     """
 
     loss: torch.Tensor | None = None
@@ -50,6 +52,7 @@ class Data2VecForPreTrainingOutput(ModelOutput):
     prediction_mask: torch.Tensor | None = None
     mask_time_indices: torch.Tensor | None = None
     frame_mask: torch.Tensor | None = None
+    local_features: torch.Tensor | None = None
 
 
 class Data2VecPreTrainingObjective(SelfDistillationModel):
