@@ -47,12 +47,10 @@ from hf_ssl.data.collators_pretraining import (
 from hf_ssl.models.configuration_data2vec_pretraining import as_pretraining_config
 from hf_ssl.training import (
     BestRqTrainer,
-    CodebookGuardCallback,
-    CollapseGuardCallback,
     Data2VecAqcTrainer,
     PreTrainingTrainer,
-    QuantizerGuardCallback,
     SelfDistillationTrainer,
+    health_guards,
 )
 from hf_ssl.training.arguments import (
     ModelArguments,
@@ -105,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
         train_dataset=make_train_dataset(train_table, data_args, training_args, reading),
         eval_dataset=make_eval_dataset(eval_table, data_args, reading),
         sampling_rate=reading.sampling_rate,
+        callbacks=health_guards(training_args),
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
 
@@ -194,7 +193,7 @@ def make_trainer(
     augmentation: WaveformAugmentation | None = None,
     **arguments: Any,
 ) -> PreTrainingTrainer:
-    """The trainer of the model's family, with its collator and the guard that watches its targets."""
+    """The trainer of the model's family, with its collator."""
     if feature_extractor.model_input_names[0] != model.main_input_name:
         raise ValueError(
             f"The feature extractor gives `{feature_extractor.model_input_names[0]}`, but the model takes "
@@ -208,7 +207,6 @@ def make_trainer(
                 model=model,
                 data_collator=DataCollatorForData2VecAqc(feature_extractor, model.config, augmentation),
                 processing_class=feature_extractor,
-                callbacks=[QuantizerGuardCallback()],
                 **arguments,
             )
         case Data2Vec2AudioConfig():
@@ -216,7 +214,6 @@ def make_trainer(
                 model=model,
                 data_collator=augmenting(DataCollatorForData2Vec2Audio(feature_extractor, model.config), augmentation),
                 processing_class=feature_extractor,
-                callbacks=[CollapseGuardCallback()],
                 **arguments,
             )
         case Data2VecAudioPreTrainingConfig():
@@ -224,7 +221,6 @@ def make_trainer(
                 model=model,
                 data_collator=augmenting(DataCollatorForData2VecAudio(feature_extractor, model.config), augmentation),
                 processing_class=feature_extractor,
-                callbacks=[CollapseGuardCallback()],
                 **arguments,
             )
         case BestRqConfig():
@@ -232,7 +228,6 @@ def make_trainer(
                 model=model,
                 data_collator=augmenting(DataCollatorForBestRq(feature_extractor, model.config), augmentation),
                 processing_class=feature_extractor,
-                callbacks=[CodebookGuardCallback()],
                 **arguments,
             )
     raise ValueError(f"No trainer for models of type {model.config.model_type!r}.")

@@ -22,7 +22,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
 from hf_ssl import Data2Vec2TextConfig, Data2Vec2TextForPreTraining
 from hf_ssl.data.collators_text import DataCollatorForData2Vec2Text
 from hf_ssl.data.text import PackedTextDataset, block_token_ids, iterate_texts, load_text_sources
-from hf_ssl.training import CollapseGuardCallback, TextSelfDistillationTrainer
+from hf_ssl.training import TextSelfDistillationTrainer, health_guards
 from hf_ssl.training.arguments import parse_arguments
 from hf_ssl.training.model_sizes import data2vec2_text_config
 from hf_ssl.training.running import (
@@ -61,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> TextSelfDistillationTrainer:
         eval_dataset=make_eval_dataset(data_args, tokenizer),
         data_collator=DataCollatorForData2Vec2Text(model.config),
         processing_class=tokenizer,
-        callbacks=[CollapseGuardCallback()],
+        callbacks=health_guards(training_args),
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
 

@@ -21,7 +21,7 @@ from hf_ssl.data.collators_images import DataCollatorForData2Vec2Vision
 from hf_ssl.data.image_augmentation import RandomResizedCrop
 from hf_ssl.data.images import ImageDataset, load_images
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
-from hf_ssl.training import CollapseGuardCallback, ImageSelfDistillationTrainer
+from hf_ssl.training import ImageSelfDistillationTrainer, health_guards
 from hf_ssl.training.arguments import parse_arguments
 from hf_ssl.training.image_arguments import (
     ImageModelArguments,
@@ -63,7 +63,7 @@ def main(argv: Sequence[str] | None = None) -> ImageSelfDistillationTrainer:
         eval_dataset=make_eval_dataset(data_args, skipped),
         data_collator=DataCollatorForData2Vec2Vision(image_processor, model.config),
         processing_class=image_processor,
-        callbacks=[CollapseGuardCallback()],
+        callbacks=health_guards(training_args),
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
 

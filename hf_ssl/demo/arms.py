@@ -27,6 +27,7 @@ from ..training.finetuning import (
     build_vocabulary,
     make_processor,
 )
+from ..training.health import health_guards
 from .data import MAX_SECONDS, SAMPLING_RATE, LabelledSplits
 from .families import DemoFamily
 
@@ -57,21 +58,22 @@ def pretrain(
 ) -> PreTrained:
     """Pre-trains `model` with the same trainer and collator as `training_scripts/pretrain_speech.py`."""
     set_seed(seed)
+    args = PreTrainingArguments(
+        output_dir=str(folder),
+        max_steps=num_steps,
+        per_device_train_batch_size=batch_size,
+        learning_rate=learning_rate,
+        warmup_steps=0.2,  # a shorter one lets a student run ahead of its teacher's first, random targets
+        logging_steps=max(1, num_steps // 60),
+        **_shared_arguments(seed),
+    )
     trainer = family.trainer(
         model=model,
-        args=PreTrainingArguments(
-            output_dir=str(folder),
-            max_steps=num_steps,
-            per_device_train_batch_size=batch_size,
-            learning_rate=learning_rate,
-            warmup_steps=0.2,  # a shorter one lets a student run ahead of its teacher's first, random targets
-            logging_steps=max(1, num_steps // 60),
-            **_shared_arguments(seed),
-        ),
+        args=args,
         train_dataset=_dataset(recordings, seed, skipped),
         data_collator=family.collator(feature_extractor, model.config),
         processing_class=feature_extractor,
-        callbacks=[family.guard()],
+        callbacks=health_guards(args),
         sampling_rate=SAMPLING_RATE,
     )
     seconds, step_seconds = train_and_time(trainer, family.bar_figures)

@@ -7,15 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from transformers import PreTrainedConfig, TrainerCallback, Wav2Vec2FeatureExtractor
+from transformers import PreTrainedConfig, Wav2Vec2FeatureExtractor
 
 from .. import BestRqFeatureExtractor
 from ..data.collators import SpeechFeatureExtractor
 from ..data.collators_pretraining import DataCollatorForBestRq, DataCollatorForData2Vec2Audio
 from ..training import (
     BestRqTrainer,
-    CodebookGuardCallback,
-    CollapseGuardCallback,
     PreTrainingTrainer,
     SelfDistillationTrainer,
 )
@@ -55,7 +53,7 @@ class DemoFamily:
         make_feature_extractor: Makes what turns waveforms into the model's inputs.
         make_config: From the number of pre-training steps to the configuration of a network that learns something in
             minutes on a CPU.
-        trainer, collator, guard: The classes that pre-train it and watch its targets.
+        trainer, collator: The classes that pre-train it.
         learning_rates: Of the synthetic corpus and the default minutes.
         finetuning_fields: Fields of the configuration that recognition changes, with and without pre-training.
         freeze_feature_encoder: Whether fine-tuning leaves the convolutions as pre-trained.
@@ -71,7 +69,6 @@ class DemoFamily:
     make_config: Callable[[int], PreTrainedConfig]
     trainer: type[PreTrainingTrainer]
     collator: Callable[[Any, Any], Callable[..., Any]]
-    guard: type[TrainerCallback]
     learning_rates: LearningRates
     finetuning_fields: dict[str, Any]
     freeze_feature_encoder: bool
@@ -116,7 +113,6 @@ DATA2VEC2_AUDIO = DemoFamily(
     make_config=_data2vec2_audio_config,
     trainer=SelfDistillationTrainer,
     collator=DataCollatorForData2Vec2Audio,
-    guard=CollapseGuardCallback,
     learning_rates=LearningRates(pretraining=1.5e-3, finetuning=5e-4, untrained=(5e-4, 1e-3)),
     finetuning_fields={"hidden_dropout": 0.1, "mask_time_prob": 0.2, "mask_time_length": 5},
     freeze_feature_encoder=True,  # as in the original's fine-tuning
@@ -175,7 +171,6 @@ BEST_RQ = DemoFamily(
     make_config=_best_rq_config,
     trainer=BestRqTrainer,
     collator=DataCollatorForBestRq,
-    guard=CodebookGuardCallback,
     learning_rates=LearningRates(pretraining=1.5e-3, finetuning=5e-4, untrained=(5e-4, 1e-3)),
     finetuning_fields={"hidden_dropout": 0.1, "mask_time_prob": 0.2, "mask_time_length": 3},
     freeze_feature_encoder=False,  # small, and on mel frames

@@ -1,13 +1,20 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Training with the Hugging Face `Trainer`."""
 
-from .callbacks import (
+from .callbacks import TeacherUpdateCallback
+from .data2vec_aqc import Data2VecAqcTrainer
+from .health import (
     CodebookGuardCallback,
     CollapseGuardCallback,
+    ConvolutionRankGuardCallback,
     NonFiniteGradientCallback,
-    TeacherUpdateCallback,
+    NonFiniteLossCallback,
+    QuantizerGuardCallback,
+    StandstillGuardCallback,
+    TeacherGuardCallback,
+    UnhealthyTrainingError,
+    health_guards,
 )
-from .data2vec_aqc import Data2VecAqcTrainer, QuantizerGuardCallback
 from .monitoring import between_utterance_share, feature_std
 from .trainer import (
     AudioTrainer,
@@ -23,14 +30,20 @@ __all__ = [
     "BestRqTrainer",
     "CodebookGuardCallback",
     "CollapseGuardCallback",
+    "ConvolutionRankGuardCallback",
     "Data2VecAqcTrainer",
     "ImageSelfDistillationTrainer",
     "NonFiniteGradientCallback",
+    "NonFiniteLossCallback",
     "PreTrainingTrainer",
     "QuantizerGuardCallback",
     "SelfDistillationTrainer",
+    "StandstillGuardCallback",
+    "TeacherGuardCallback",
     "TeacherUpdateCallback",
     "TextSelfDistillationTrainer",
+    "UnhealthyTrainingError",
     "between_utterance_share",
     "feature_std",
+    "health_guards",
 ]

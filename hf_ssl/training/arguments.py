@@ -206,6 +206,37 @@ class PreTrainingArguments(AudioTrainingArguments):
     warmup_steps: float = field(default=0.02, metadata={"help": "Updates of warm-up, or their share if below 1."})
     adam_epsilon: float = field(default=1e-6, metadata={"help": "Epsilon of AdamW."})
     weight_decay: float = field(default=0.01, metadata={"help": "Weight decay of AdamW."})
+    health_guard: Literal["warn", "stop", "off"] = field(
+        default="warn",
+        metadata={
+            "help": "What to do about collapse, a dead codebook, a teacher or a loss that stands still, NaN: warn, "
+            "stop with an error, or off."
+        },
+    )
+    health_collapse_steps: int | None = field(
+        default=None,
+        metadata={"help": "Look for collapse from this update on; 5,000, or a tenth of a shorter run, if absent."},
+    )
+    health_teacher_steps: int | None = field(
+        default=None,
+        metadata={"help": "The teacher must move in so many updates; 100 or a tenth of a shorter run if absent."},
+    )
+    health_loss_steps: int | None = field(
+        default=None,
+        metadata={
+            "help": "The loss must move in so many updates; if absent, warm-up and a tenth of the run, at least 100 "
+            "and at most 2,000."
+        },
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name in ("health_collapse_steps", "health_teacher_steps", "health_loss_steps"):
+            steps = vars(self)[name]
+            if steps is not None and steps < 1:
+                raise ValueError(f"--{name} must be 1 or more, got {steps}.")
+        if self.health_guard not in ("warn", "stop", "off"):
+            raise ValueError(f"--health_guard must be warn, stop or off, got {self.health_guard!r}.")
 
 
 def parse_overrides(overrides: dict | str | None) -> dict[str, Any]:

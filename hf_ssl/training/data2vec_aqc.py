@@ -5,15 +5,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from transformers import TrainerControl, TrainerState, TrainingArguments
-from transformers.utils import logging
 
 from ..models.modeling_data2vec_aqc import Data2VecAqcForPreTrainingOutput
-from .callbacks import CollapseGuardCallback
 from .monitoring import code_counts, codebook_perplexity, codebook_usage
 from .trainer import SelfDistillationTrainer
-
-logger = logging.get_logger(__name__)
 
 _LOGGED_AS_THEY_ARE = (
     "regression_loss",
@@ -66,31 +61,3 @@ def _accuracy(logits: torch.Tensor, slot_mask: torch.Tensor) -> torch.Tensor:
     """Share of predicted frames whose positive has the highest logit; NaN if nothing was predicted."""
     hits = (logits.argmax(dim=-1) == 0) & slot_mask
     return hits.sum() / slot_mask.sum()
-
-
-class QuantizerGuardCallback(CollapseGuardCallback):
-    """Also speaks up when the quantizer gives almost all frames the same code, while the loss falls: negatives with
-    the code of their positive are left out, so that nothing is left to tell it from.
-
-    It happens within tens of updates if the learning rate is too high, and so is looked for from the first log on.
-    """
-
-    MOST_COLLISIONS = 0.5
-
-    def on_log(
-        self,
-        args: TrainingArguments,
-        state: TrainerState,
-        control: TrainerControl,
-        logs: dict[str, float] | None = None,
-        **kwargs,
-    ) -> None:
-        super().on_log(args, state, control, logs=logs, **kwargs)
-        share = (logs or {}).get("collision_share", 0.0)
-        if share > self.MOST_COLLISIONS:
-            logger.warning(
-                f"Step {state.global_step}: {share:.0%} of the negatives have the very code of their positive. The "
-                "quantizer has collapsed, and the contrastive losses teach nothing any more. Lower the learning rate, "
-                "raise `diversity_loss_weight`, and start again."
-            )
-            control.should_training_stop = control.should_training_stop or self.stop

@@ -50,6 +50,49 @@ def between_utterance_share(targets: torch.Tensor, frame_mask: torch.Tensor | No
     return between.mean() / total.mean()
 
 
+def sample_frames(
+    features: torch.Tensor, frame_mask: torch.Tensor | None, most: int = 1024
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A copy of every n-th frame of a batch, such that there are about `most`.
+
+    Args:
+        features: `(batch_size, sequence_length, hidden_size)`.
+        frame_mask: `(batch_size, sequence_length)`, `True` at the frames that count; `None` if all do.
+        most: About how many frames to take.
+
+    Returns:
+        Frames `(num_frames, hidden_size)` and which of them count `(num_frames,)`, on the device, without waiting for
+        it.
+    """
+    if frame_mask is None:
+        frame_mask = torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+    stride = max(1, frame_mask.numel() // most)
+    return features.flatten(0, 1)[::stride].clone(), frame_mask.flatten()[::stride].clone()
+
+
+def effective_rank(vectors: torch.Tensor) -> torch.Tensor:
+    """Number of directions that vectors really use: the exponential of the entropy of their singular values' shares
+    (Roy & Vetterli 2007, "The effective rank"; Garrido et al. 2023, "RankMe", section 3).
+
+    The mean is not taken off: vectors that are all the same have the rank 1.
+
+    Args:
+        vectors: `(num_vectors, hidden_size)`.
+
+    Returns:
+        A scalar on the CPU, at most `min(num_vectors, hidden_size)`; 0 if all vectors are zero, NaN if they are fewer
+        than 16 or not finite.
+    """
+    # In double precision, or rounding errors would add up to directions; not every accelerator has it.
+    vectors = vectors.detach().cpu().double()
+    if len(vectors) < 16 or not vectors.isfinite().all():
+        return torch.tensor(float("nan"))
+    singular_values = torch.linalg.eigvalsh(vectors.mT @ vectors).clamp_min(0).sqrt()
+    shares = singular_values / singular_values.sum().clamp_min(torch.finfo(torch.float64).tiny)
+    rank = torch.special.entr(shares).sum().exp()
+    return torch.where(shares.any(), rank, 0.0).float()
+
+
 def masked_accuracy(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
     """Share of predicted codes that are right.
 

@@ -22,6 +22,7 @@ from ..data.sources import load_audio_sources
 from ..hub import explain_hub_error
 from .arguments import FineTuningDataArguments, SpeechDataArguments
 from .checkpoints import last_complete_checkpoint
+from .health import UnhealthyTrainingError
 from .trainer import AudioTrainer
 
 logger = logging.getLogger(__name__)
@@ -37,11 +38,13 @@ class PushError(RuntimeError):
 
 
 def run_script(main: Callable[[Sequence[str]], object]) -> None:
-    """Runs a training script on the command line; what the Hub refuses ends it with one line."""
+    """Runs a training script on the command line; what the Hub refuses, and what a guard stops, ends it with one
+    line."""
     try:
         main(sys.argv[1:])
     except Exception as error:
-        explanation = str(error) if isinstance(error, PushError) else explain_hub_error(error)
+        explained = isinstance(error, (PushError, UnhealthyTrainingError))
+        explanation = str(error) if explained else explain_hub_error(error)
         if explanation is None:
             raise
         sys.exit(f"{os.path.basename(sys.argv[0])}: error: {explanation}")

@@ -28,15 +28,18 @@ from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.modeling_data2vec_pretraining import Data2VecForPreTrainingOutput
 from ..models.teacher import ema_decay
 from .arguments import AudioTrainingArguments
-from .callbacks import NonFiniteGradientCallback, TeacherUpdateCallback, TerminationCallback
+from .callbacks import TeacherUpdateCallback, TerminationCallback
 from .checkpoints import check_same_batches, delete_old_checkpoints, mark_complete, mark_incomplete
+from .health import NonFiniteGradientCallback
 from .monitoring import (
     between_utterance_share,
     code_counts,
     codebook_perplexity,
     codebook_usage,
+    effective_rank,
     feature_std,
     masked_accuracy,
+    sample_frames,
     target_entropy,
 )
 from .schedules import tri_stage_schedule
@@ -52,7 +55,8 @@ class AudioTrainer(Trainer):
         super().__init__(*args, **kwargs)
         self._epoch_callback = _EpochCallback()
         self.add_callback(self._epoch_callback)
-        self.add_callback(NonFiniteGradientCallback())
+        if not any(isinstance(callback, NonFiniteGradientCallback) for callback in self.callback_handler.callbacks):
+            self.add_callback(NonFiniteGradientCallback())
         self.add_callback(TerminationCallback())
         # Batches of streams are put together in each process: their padded lengths differ.
         if isinstance(self.train_dataset, IterableDataset):
@@ -264,6 +268,15 @@ class PreTrainingTrainer(AudioTrainer):
         """Figures of one forward pass, averaged until the next log; NaN means that there is none this time."""
         return {}
 
+    def convolution_features(self, outputs: Any) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+        """What the convolutions made of a batch, whose rank is logged as `convolution_rank`.
+
+        Returns:
+            Features `(batch_size, sequence_length, hidden_size)` and a mask of the frames that count; `None` if the
+            model has none.
+        """
+        return None
+
     def num_samples(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Samples of audio, or tokens, in a batch, without padding."""
         return inputs["attention_mask"].sum()
@@ -276,15 +289,21 @@ class PreTrainingTrainer(AudioTrainer):
         loss, outputs = super().compute_loss(model, inputs, return_outputs=True, num_items_in_batch=num_items_in_batch)
         if model.training:
             self._record(inputs, outputs)
+            self._add_figure("nonfinite_loss_share", (~torch.isfinite(loss.detach())).float())
         return (loss, outputs) if return_outputs else loss
 
     @torch.no_grad()
     def _record(self, inputs: Mapping[str, torch.Tensor], outputs: Any) -> None:
         self._audio_samples += self.num_samples(inputs)
         for name, value in self.step_metrics(outputs).items():
-            is_number = ~torch.isnan(value)
-            self._sums[name] = self._sums[name] + torch.where(is_number, value, 0.0).float()
-            self._counts[name] = self._counts[name] + is_number.float()
+            self._add_figure(name, value)
+        features = self.convolution_features(outputs)
+        self._frames = None if features is None else sample_frames(*features)
+
+    def _add_figure(self, name: str, value: torch.Tensor) -> None:
+        is_number = ~torch.isnan(value)
+        self._sums[name] = self._sums[name] + torch.where(is_number, value, 0.0).float()
+        self._counts[name] = self._counts[name] + is_number.float()
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs and self._sums:
@@ -292,7 +311,10 @@ class PreTrainingTrainer(AudioTrainer):
         super().log(logs, start_time)
 
     def _read_meters(self) -> dict[str, float]:
-        """Averages over all processes since the last log."""
+        """Averages over all processes since the last log; the rank is of each process's last batch."""
+        if self._frames is not None:
+            frames, is_real = self._frames
+            self._add_figure("convolution_rank", effective_rank(frames[is_real]).to(frames.device))
         names = sorted(self._sums)
         seconds = time.perf_counter() - self._meters_since
         meters = torch.stack(
@@ -309,6 +331,7 @@ class PreTrainingTrainer(AudioTrainer):
     def _reset_meters(self) -> None:
         self._sums: dict[str, Any] = defaultdict(float)
         self._counts: dict[str, Any] = defaultdict(float)
+        self._frames = None
         self._audio_samples: Any = 0
         self._meters_since = time.perf_counter()
 
@@ -342,6 +365,12 @@ class SelfDistillationTrainer(PreTrainingTrainer):
             "masked_share": masked_share,
             "visible_share": 1 - masked_share,
         }
+
+    def convolution_features(
+        self, outputs: Data2Vec2ForPreTrainingOutput | Data2VecForPreTrainingOutput
+    ) -> tuple[torch.Tensor, torch.Tensor | None] | None:
+        """The local features of real frames, or of patches without their position."""
+        return None if outputs.local_features is None else (outputs.local_features, outputs.frame_mask)
 
     def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
         if "loss" in logs:
@@ -398,6 +427,13 @@ class BestRqTrainer(PreTrainingTrainer):
             "masked_accuracy": masked_accuracy(outputs.logits, outputs.codes[outputs.prediction_mask]),
             "masked_share": masked.sum() / num_frames,
         }
+
+    def convolution_features(self, outputs: BestRqForPreTrainingOutput) -> tuple[torch.Tensor, torch.Tensor]:
+        """Of real frames that are not hidden: noise in their place would look like speech of high rank."""
+        assert outputs.local_features is not None
+        assert outputs.mask_time_indices is not None
+        visible = ~outputs.mask_time_indices
+        return outputs.local_features, visible if outputs.frame_mask is None else visible & outputs.frame_mask
 
     def num_samples(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Samples of audio in a batch, whose attention mask is of mel frames."""

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import soundfile
 import torch
 from training_helpers import QUICK, SCRIPTS, load_script, read_json, write_recordings
 from transformers import (
@@ -20,7 +19,6 @@ from transformers import (
     TrainerCallback,
     TrainerControl,
     TrainerState,
-    TrainingArguments,
     Wav2Vec2FeatureExtractor,
     set_seed,
 )
@@ -28,7 +26,7 @@ from transformers import (
 from hf_ssl import BestRqFeatureExtractor, BestRqForPreTraining
 from hf_ssl.data import AudioDataset, SkippedFiles, load_audio_sources, read_audio
 from hf_ssl.data.collators_pretraining import DataCollatorForBestRq
-from hf_ssl.training import BestRqTrainer, CodebookGuardCallback, callbacks
+from hf_ssl.training import BestRqTrainer
 from hf_ssl.training.arguments import PreTrainingArguments
 from hf_ssl.training.model_sizes import BEST_RQ_TINY, best_rq_config
 
@@ -133,56 +131,6 @@ def test_accumulation_equals_one_big_batch(tmp_path):
         losses.append(logs_of(trainer)[0]["loss"])
     assert losses[1] == pytest.approx(losses[0], rel=1e-5)
     assert (gradients[0] - gradients[1]).norm() < 1e-4 * gradients[0].norm()
-
-
-class TestGuard:
-    """What is said about the codebook."""
-
-    @pytest.fixture
-    def warnings_of_guard(self, monkeypatch) -> list[str]:
-        messages: list[str] = []
-        monkeypatch.setattr(callbacks.logger, "warning", messages.append)
-        return messages
-
-    def log(self, guard: CodebookGuardCallback, entropy: float, **others: float) -> TrainerControl:
-        logs = {"target_entropy": entropy, "codebook_perplexity": 3.4, "codes_counted": 1000} | others
-        control = TrainerControl()
-        model = BestRqForPreTraining(best_rq_config("tiny"))
-        guard.on_log(
-            TrainingArguments("unused", use_cpu=True), TrainerState(global_step=7), control, logs, model=model
-        )
-        return control
-
-    def test_names_cause_and_remedy(self, warnings_of_guard):
-        self.log(CodebookGuardCallback(), entropy=1.2)
-        assert len(warnings_of_guard) == 1
-        assert "Step 7: the codebook is badly used. Its 64 codes are as good as 3" in warnings_of_guard[0]
-        assert "Are the features normalised?" in warnings_of_guard[0]
-
-    def test_keeps_quiet_about_health_and_about_what_it_cannot_know(self, warnings_of_guard):
-        self.log(CodebookGuardCallback(), entropy=1.5)  # a third of log(64) is 1.39
-        self.log(CodebookGuardCallback(), entropy=1.2, codes_counted=199)
-        control = TrainerControl()
-        CodebookGuardCallback().on_log(
-            TrainingArguments("unused", use_cpu=True), TrainerState(), control, {"eval_loss": 1.0}
-        )
-        assert warnings_of_guard == []
-
-    def test_stops_only_if_asked(self, warnings_of_guard):
-        assert not self.log(CodebookGuardCallback(), entropy=1.2).should_training_stop
-        assert self.log(CodebookGuardCallback(stop=True), entropy=1.2).should_training_stop
-        assert not self.log(CodebookGuardCallback(stop=True), entropy=3.0).should_training_stop
-
-    @pytest.mark.parametrize(("normalization", "expected"), [("none", 1), ("utterance", 0)])
-    def test_speaks_long_before_the_first_log(self, recordings, tmp_path, warnings_of_guard, normalization, expected):
-        for path in recordings.glob("*.wav"):  # as quiet as recordings are: their decibels are far from zero
-            samples, sampling_rate = soundfile.read(path)
-            soundfile.write(path, 0.03 * samples, sampling_rate)
-        trainer = make_trainer(recordings, tmp_path, normalization=normalization, logging_steps=500, max_steps=12)
-        trainer.add_callback(CodebookGuardCallback())
-        trainer.train()
-        assert [entry["step"] for entry in logs_of(trainer)] == [10]
-        assert len(warnings_of_guard) == expected
 
 
 def pretrain(recordings: Path, output_dir: Path, *flags: str, model: tuple[str, str] = ("--model_size", "tiny")):

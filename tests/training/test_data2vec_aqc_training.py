@@ -7,10 +7,9 @@ from pathlib import Path
 import pytest
 import torch
 from training_helpers import QUICK, load_script
-from transformers import AutoModelForCTC, TrainerControl, TrainerState
+from transformers import AutoModelForCTC
 
 from hf_ssl import Data2VecAqcForPreTraining
-from hf_ssl.training import QuantizerGuardCallback
 
 SHARES = (
     "dead_cluster_share",
@@ -119,10 +118,3 @@ def test_other_families_may_be_augmented(recordings: Path, tmp_path: Path) -> No
         trainer = load_script("pretrain_speech").main([*flags, str(tmp_path / name), *augmentation, *common])
         losses.append(trainer.state.log_history[0]["loss"])
     assert losses[0] != losses[1]
-
-
-@pytest.mark.parametrize(("share", "stops"), [(0.02, False), (0.9, True)])
-def test_guard_stops_when_the_quantizer_has_collapsed(share: float, stops: bool) -> None:
-    guard, control = QuantizerGuardCallback(stop=True), TrainerControl()
-    guard.on_log(None, TrainerState(global_step=1, max_steps=100), control, logs={"collision_share": share})
-    assert control.should_training_stop == stops

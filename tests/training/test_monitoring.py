@@ -9,7 +9,9 @@ from hf_ssl.training.monitoring import (
     code_counts,
     codebook_perplexity,
     codebook_usage,
+    effective_rank,
     masked_accuracy,
+    sample_frames,
     target_entropy,
 )
 
@@ -70,3 +72,38 @@ def test_counts_add_up_over_batches() -> None:
     codes = torch.tensor([[0, 2], [0, 1], [3, 1]])
     assert code_counts(codes, 4).tolist() == [[2, 0, 0, 1], [0, 2, 1, 0]]
     assert torch.equal(code_counts(codes[:1], 4) + code_counts(codes[1:], 4), code_counts(codes, 4))
+
+
+def test_effective_rank() -> None:
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.linalg.qr(torch.randn(16, 16, generator=generator)).Q
+    assert effective_rank(directions[:5].repeat(10, 1)).item() == pytest.approx(5, rel=1e-4)
+    assert effective_rank(torch.randn(2000, 16, generator=generator)).item() == pytest.approx(16, rel=0.01)
+    assert effective_rank(torch.randn(2000, 16, generator=generator) + 100).item() < 2  # nearly the same everywhere
+    assert effective_rank(torch.randn(300, 1, generator=generator) * directions[:1]).item() == pytest.approx(
+        1, abs=1e-3
+    )
+
+
+def test_rounding_is_no_rank() -> None:
+    generator = torch.Generator().manual_seed(0)
+    vectors = torch.randn(1000, 1, generator=generator) * torch.randn(1, 768, generator=generator)
+    assert effective_rank(vectors).item() == pytest.approx(1, abs=1e-3)
+    assert effective_rank(vectors.bfloat16()).item() < 2
+
+
+def test_effective_rank_of_nothing() -> None:
+    assert effective_rank(torch.zeros(20, 4)).item() == 0
+    assert effective_rank(torch.randn(15, 4)).isnan()
+    assert effective_rank(torch.full((20, 4), float("inf"))).isnan()
+
+
+def test_sampled_frames_keep_their_mask() -> None:
+    features = torch.arange(60).view(3, 20, 1).float()
+    frame_mask = torch.arange(20) < torch.tensor([[20], [15], [12]])
+    frames, is_real = sample_frames(features, frame_mask, most=20)
+    assert frames.flatten().tolist() == list(range(0, 60, 3))
+    assert torch.equal(is_real, frame_mask.flatten()[::3])
+    frames, is_real = sample_frames(features, None)
+    assert len(frames) == 60
+    assert is_real.all()
