@@ -9,11 +9,10 @@ import torch
 from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
+from .collator_checks import Feature, as_array, check_range, integers_of, waveforms_of
 
 # They take waveforms and give `input_values` or `input_features`.
 SpeechFeatureExtractor = Wav2Vec2FeatureExtractor | BestRqFeatureExtractor
-
-Feature = Mapping[str, Any]
 
 
 class DataCollatorForCTC:
@@ -60,9 +59,11 @@ class DataCollatorForCTC:
             )
         if label_ids is None:
             label_ids = self.tokenize(str(text))
+        label_ids = integers_of("labels", label_ids)
         if len(label_ids) == 0:
             raise ValueError(f"empty transcript ({text!r}): leave such clips out, or transcribe them")
-        return list(label_ids)
+        check_range("labels", label_ids, len(self.processor.tokenizer), "Did another tokenizer make them?")
+        return label_ids
 
     def tokenize(self, text: str) -> list[int]:
         """Token ids of a transcript; empty for one of white space.
@@ -176,7 +177,7 @@ class DataCollatorForAudioClassification:
 
     def _multi_hot(self, label: Any) -> np.ndarray:
         if self.label2id is None:
-            row = np.asarray(label)
+            row = as_array("labels", label)
             if row.ndim != 1 or not np.isin(row, (0, 1)).all():
                 raise ValueError(
                     f"without label2id, expected the labels of a clip as a vector of 0 and 1, got {label!r}"
@@ -200,13 +201,8 @@ def _check_sampling_rate(feature_extractor: SpeechFeatureExtractor, sampling_rat
 
 def _pad_audio(feature_extractor: SpeechFeatureExtractor, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
     """The model's input and its attention mask, whether these are samples or mel frames."""
-    if not features:
-        raise ValueError("expected at least one feature")
-    for feature in features:
-        if "input_values" not in feature:
-            raise ValueError(f"expected `input_values` in every feature, got only {sorted(feature)}")
     batch = feature_extractor(
-        [np.asarray(feature["input_values"], dtype=np.float32) for feature in features],
+        waveforms_of(features),
         sampling_rate=feature_extractor.sampling_rate,
         padding=True,
         # Not the extractor's own setting: models pool, mask and score real frames only.

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Collators of pre-training on augmented waveforms. Augmentation takes place here, and so in the workers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,9 +10,9 @@ from transformers import Wav2Vec2FeatureExtractor
 
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
 from .augmentation import WaveformAugmentation, augmentation_generator
+from .collator_checks import Feature, seeds_of, waveforms_of
 from .collators_pretraining import DataCollatorForData2VecAudio
 
-Feature = Mapping[str, Any]
 Batch = dict[str, torch.Tensor]
 
 
@@ -82,7 +82,7 @@ class DataCollatorForData2VecAqc(DataCollatorForData2VecAudio):
 
 def make_views(feature: Feature, augmentation: WaveformAugmentation) -> tuple[np.ndarray, np.ndarray]:
     """The clean and the augmented waveform of an item, of equal length and aligned: a change of speed is in both."""
-    clean = np.asarray(feature["input_values"], dtype=np.float32)
-    generator = augmentation_generator(int(feature["seed"]))
+    (clean,), (seed,) = waveforms_of([feature]), seeds_of([feature])
+    generator = augmentation_generator(seed)
     clean = augmentation.change_speed(clean, generator)
     return clean, augmentation(clean, generator)

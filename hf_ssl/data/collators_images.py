@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from PIL import Image
 from transformers import ViTImageProcessorPil
 
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.modeling_data2vec2_vision import draw_masks_of_image
+from .collator_checks import check_items, seeds_of
 from .collators_pretraining import IGNORED_LABEL
 from .image_augmentation import ImageMixing, RandomErasing
 
@@ -50,10 +52,10 @@ class DataCollatorForData2Vec2Vision:
             `pixel_values`, `(batch_size, num_channels, image_size, image_size)`; `bool_masked_pos` (bool) and `labels`
             (0 at masked patches, -100 elsewhere), `(batch_size, num_masks, num_patches)`.
         """
-        generators = [torch.Generator().manual_seed(int(feature["seed"])) for feature in features]
+        generators = [torch.Generator().manual_seed(seed) for seed in seeds_of(features)]
         masks = torch.stack([draw_masks_of_image(self.config, generator) for generator in generators])
         return {
-            "pixel_values": make_pixels(self.image_processor, features),
+            "pixel_values": make_pixels(self.image_processor, features, self.config.image_size),
             "bool_masked_pos": masks,
             "labels": torch.where(masks, 0, IGNORED_LABEL),
         }
@@ -80,6 +82,7 @@ class DataCollatorForImageClassification:
         check_image_processor(image_processor, image_size)
         self.image_processor = image_processor
         self.label2id = dict(label2id)
+        self.image_size = image_size
         self.erasing = erasing
         self.mixing = mixing
 
@@ -96,11 +99,12 @@ class DataCollatorForImageClassification:
         Raises:
             ValueError: A label is not among `label2id`.
         """
-        pixel_values = make_pixels(self.image_processor, features)
+        pixel_values = make_pixels(self.image_processor, features, self.image_size)
+        check_items(features, "label")
         labels = torch.tensor([self._number(feature["label"]) for feature in features])
         if not features[0]["is_cropped"]:
             return {"pixel_values": pixel_values, "labels": labels}
-        generators = [np.random.default_rng(int(feature["seed"])) for feature in features]
+        generators = [np.random.default_rng(seed) for seed in seeds_of(features)]
         if self.erasing is not None:
             pairs = zip(pixel_values, generators, strict=True)
             pixel_values = torch.stack([self.erasing(image, generator) for image, generator in pairs])
@@ -115,10 +119,24 @@ class DataCollatorForImageClassification:
         return self.label2id[str(label)]
 
 
-def make_pixels(image_processor: ViTImageProcessorPil, features: Sequence[Mapping[str, Any]]) -> torch.Tensor:
-    """Normalised pixels, `(batch_size, num_channels, height, width)`; what has been cropped is not resized again."""
-    pixels = []
-    for feature in features:
-        resizing: dict[str, Any] = {"do_resize": False, "do_center_crop": False} if feature["is_cropped"] else {}
-        pixels.append(image_processor(feature["image"], return_tensors="pt", **resizing)["pixel_values"][0])
-    return torch.stack(pixels)
+def make_pixels(
+    image_processor: ViTImageProcessorPil, features: Sequence[Mapping[str, Any]], image_size: int
+) -> torch.Tensor:
+    """Normalised pixels, `(batch_size, num_channels, image_size, image_size)`; what has been cropped is not resized
+    again.
+
+    Raises:
+        ValueError: An item has no image, or one that was cropped to another size.
+    """
+    check_items(features, "image", "is_cropped")
+    return torch.stack([_pixels(image_processor, feature, image_size) for feature in features])
+
+
+def _pixels(image_processor: ViTImageProcessorPil, feature: Mapping[str, Any], image_size: int) -> torch.Tensor:
+    image, is_cropped = feature["image"], feature["is_cropped"]
+    if not isinstance(image, Image.Image) or min(image.size) < 1:
+        raise ValueError(f"expected `image` to be an image of PIL with at least one pixel, got {image!r}")
+    if is_cropped and image.size != (image_size, image_size):
+        raise ValueError(f"expected images cropped to {image_size} x {image_size} pixels, got one of {image.size}")
+    resizing: dict[str, Any] = {"do_resize": False, "do_center_crop": False} if is_cropped else {}
+    return image_processor(image, return_tensors="pt", **resizing)["pixel_values"][0]

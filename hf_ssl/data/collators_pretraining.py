@@ -14,6 +14,7 @@ from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTraining
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from ..models.masking import draw_span_masks, draw_stack_masks
 from ..models.modeling_data2vec_audio_pretraining import draw_masks
+from .collator_checks import seeds_of, waveforms_of
 
 IGNORED_LABEL = -100
 
@@ -60,13 +61,13 @@ class WaveformCollator:
             (0 at masked frames, -100 elsewhere), `(batch_size, sequence_length)`, or `(batch_size, num_masks,
             sequence_length)` for a model that masks each utterance several times.
         """
-        waveforms = [np.asarray(feature["input_values"], dtype=np.float32) for feature in features]
+        waveforms, seeds = waveforms_of(features), seeds_of(features)
         frame_counts = [self._num_frames(waveform) for waveform in waveforms]
         batch = self.feature_extractor(
             waveforms, sampling_rate=self.feature_extractor.sampling_rate, padding=True, return_tensors="pt"
         )
         sequence_length = self.config.num_frames(batch["input_values"].shape[1])
-        masks = self.draw_masks(frame_counts, sequence_length, [int(feature["seed"]) for feature in features])
+        masks = self.draw_masks(frame_counts, sequence_length, seeds)
         return {
             "input_values": batch["input_values"],
             "attention_mask": batch["attention_mask"],
@@ -151,7 +152,7 @@ class DataCollatorForBestRq:
             num_mel_frames)`; `mask_time_indices` (bool) and `labels` (0 at masked frames, -100 elsewhere; the codes to
             predict are the model's own), `(batch_size, sequence_length)`.
         """
-        waveforms = [np.asarray(feature["input_values"], dtype=np.float32) for feature in features]
+        waveforms, seeds = waveforms_of(features), seeds_of(features)
         self._check_lengths(waveforms)
         batch = self.feature_extractor(
             waveforms,
@@ -167,7 +168,7 @@ class DataCollatorForBestRq:
             mask_length=self.config.mask_length,
             sampling=self.config.mask_sampling,
             one_mask_per_batch=self.config.one_mask_per_batch,
-            generators=[torch.Generator().manual_seed(int(feature["seed"])) for feature in features],
+            generators=[torch.Generator().manual_seed(seed) for seed in seeds],
         )
         return {
             "input_features": batch["input_features"],

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
 from ..models.modeling_data2vec2_text import draw_text_masks
+from .collator_checks import check_items, check_range, integers_of, seeds_of
 from .collators_pretraining import IGNORED_LABEL
 
 
@@ -34,13 +35,14 @@ class DataCollatorForData2Vec2Text:
             `input_ids` and `attention_mask`, `(batch_size, sequence_length)`; `mask_time_indices` (bool) and `labels`
             (0 at masked tokens, -100 elsewhere), `(batch_size, num_masks, sequence_length)`.
         """
-        texts = [self._checked(feature["input_ids"]) for feature in features]
+        check_items(features, "input_ids")
+        texts, seeds = [self._checked(feature["input_ids"]) for feature in features], seeds_of(features)
         input_ids = pad_sequence(texts, batch_first=True, padding_value=self.config.pad_token_id)
         length = input_ids.shape[1]
         lengths = torch.tensor([len(text) for text in texts])
         masks = torch.zeros(len(texts), self.config.num_masks, length, dtype=torch.bool)
-        for row, feature in enumerate(features):
-            generator = torch.Generator().manual_seed(int(feature["seed"]))
+        for row, seed in enumerate(seeds):
+            generator = torch.Generator().manual_seed(seed)
             num_tokens = length if self.config.mask_padding else len(texts[row])
             masks[row, :, :num_tokens] = draw_text_masks(self.config, num_tokens, generator)
         return {
@@ -50,10 +52,12 @@ class DataCollatorForData2Vec2Text:
             "labels": torch.where(masks, 0, IGNORED_LABEL),
         }
 
-    def _checked(self, input_ids: Sequence[int]) -> torch.Tensor:
+    def _checked(self, tokens: Sequence[int]) -> torch.Tensor:
+        input_ids = integers_of("input_ids", tokens)
         if not 0 < len(input_ids) <= self.config.max_position_embeddings:
             raise ValueError(
                 f"Expected texts of 1 to {self.config.max_position_embeddings} tokens (`max_position_embeddings`), "
                 f"got one of {len(input_ids)}. Pack texts into shorter blocks, and leave empty ones out."
             )
-        return torch.as_tensor(input_ids, dtype=torch.long)
+        check_range("input_ids", input_ids, self.config.vocab_size, "Does the tokenizer belong to this model?")
+        return torch.tensor(input_ids, dtype=torch.long)

@@ -1,9 +1,12 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Opening models for inference, and refusing those that would give nonsense instead of results."""
 
+import pickle
 from typing import Any, NamedTuple
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError
 from transformers import (
     AutoFeatureExtractor,
     AutoModel,
@@ -18,6 +21,17 @@ from .input_makers import InputMaker, make_input_maker
 from .windows import WindowSize
 
 _NUM_PROBE_FRAMES = 4
+# What transformers and the libraries below it raise where a folder is damaged, hostile, or something else.
+_REFUSALS = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    RuntimeError,
+    SafetensorError,
+    StrictDataclassError,
+    pickle.UnpicklingError,
+)
 
 
 class LoadedModel(NamedTuple):
@@ -99,7 +113,7 @@ def _load(auto_class: Any, name_or_path: str, device: str | None, dtype: str) ->
 def _open(auto_class: Any, name_or_path: str, what: str, **options) -> Any:
     try:
         return auto_class.from_pretrained(name_or_path, **options)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except _REFUSALS as error:
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise ValueError(f"cannot open the {what} of {name_or_path!r}: {reason}") from error
 

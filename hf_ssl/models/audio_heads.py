@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from .input_checks import check_mask_type, is_integer
+from .losses import mean_over_items
 from .masking import draw_mask_indices
 
 
@@ -62,6 +64,7 @@ def replace_frames(features: torch.Tensor, mask_time_indices: torch.Tensor, nois
             "`mask_time_indices` must have shape (batch_size, sequence_length) = "
             f"{tuple(features.shape[:2])}, but has {tuple(mask_time_indices.shape)}."
         )
+    check_mask_type("mask_time_indices", mask_time_indices)
     noise = torch.randn_like(features) * noise_std
     return torch.where(mask_time_indices.bool().to(features.device).unsqueeze(-1), noise, features)
 
@@ -141,8 +144,13 @@ def ctc_loss(
         zero_infinity: Whether transcripts that do not fit into their audio give no loss instead of an infinite one.
 
     Raises:
-        ValueError: A label has no logit.
+        ValueError: A label has no logit, or these are no labels of this batch.
     """
+    if labels.dim() != 2 or len(labels) != len(logits) or not is_integer(labels):
+        raise ValueError(
+            f"Expected a row of integer labels per utterance, shape ({len(logits)}, target_length), but got labels of "
+            f"type {labels.dtype} and shape {tuple(labels.shape)}."
+        )
     if labels.numel() and labels.max() >= logits.shape[-1]:
         raise ValueError(
             f"Labels must be smaller than `config.vocab_size` = {logits.shape[-1]}, but the largest is "
@@ -153,7 +161,7 @@ def ctc_loss(
     with torch.backends.cudnn.flags(enabled=False):  # cuDNN's CTC is not deterministic
         loss = F.ctc_loss(
             log_probs,
-            labels.masked_select(is_token),
+            labels.masked_select(is_token).long(),
             frame_lengths,
             is_token.sum(-1),
             blank=blank,
@@ -162,4 +170,4 @@ def ctc_loss(
         )
     if reduction == "sum":
         return loss
-    return loss / (is_token.sum().clamp_min(1) if num_items_in_batch is None else num_items_in_batch)
+    return mean_over_items(loss, num_items_in_batch, is_token.sum())

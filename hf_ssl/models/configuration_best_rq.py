@@ -4,6 +4,8 @@
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
+from .size_checks import check_transformer
+
 # Which class each Auto class makes of a folder where this package is not installed (`trust_remote_code=True`). The
 # whole family, because a folder of any of its classes is opened as any other: pre-trained weights as a recogniser.
 BEST_RQ_AUTO_MAP = {
@@ -169,6 +171,14 @@ class BestRqConfig(PreTrainedConfig):
         self._validate_chunks()
 
     def _validate_shapes(self) -> None:
+        check_transformer(
+            hidden_act=self.hidden_act,
+            hidden_size=self.hidden_size,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=self.intermediate_size,
+        )
+        if self.num_hidden_layers < 1:
+            raise ValueError(f"`num_hidden_layers` must be at least 1, but is {self.num_hidden_layers}.")
         if self.hidden_size % self.num_attention_heads or self.hidden_size % 2:
             raise ValueError(
                 f"`hidden_size` = {self.hidden_size} must be even and a multiple of `num_attention_heads` = "

@@ -6,6 +6,7 @@ import math
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
+from .size_checks import check_transformer
 from .waveforms import count_frames, count_samples
 
 TARGET_NORMS = ("batch", "instance", "layer")
@@ -75,6 +76,12 @@ class Data2Vec2Config(PreTrainedConfig):
 
     def validate_architecture(self):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
+        check_transformer(
+            hidden_act=self.hidden_act,
+            hidden_size=self.hidden_size,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=self.intermediate_size,
+        )
         if self.hidden_size % self.num_attention_heads:
             raise ValueError(
                 f"`hidden_size` = {self.hidden_size} must be a multiple of `num_attention_heads` = "

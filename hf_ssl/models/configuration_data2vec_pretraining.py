@@ -14,6 +14,7 @@ from transformers.models.data2vec.configuration_data2vec_audio import Data2VecAu
 from transformers.models.data2vec.configuration_data2vec_text import Data2VecTextConfig
 from transformers.models.data2vec.configuration_data2vec_vision import Data2VecVisionConfig
 
+from .size_checks import check_transformer
 from .waveforms import count_frames, count_samples
 
 TARGET_NORMS = ("batch", "instance", "layer")
@@ -149,6 +150,12 @@ class Data2VecAudioPreTrainingConfig(Data2VecAudioConfig):
 
     def validate_architecture(self):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
+        check_transformer(
+            hidden_act=self.hidden_act,
+            hidden_size=self.hidden_size,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=self.intermediate_size,
+        )
         super().validate_architecture()
         validate_objective(self, ("layers", "transformer", "model"))
         validate_spans(self.mask_prob, self.mask_length)
@@ -208,6 +215,12 @@ class Data2VecTextPreTrainingConfig(Data2VecTextConfig):
 
     def validate_architecture(self):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
+        check_transformer(
+            hidden_act=self.hidden_act,
+            hidden_size=self.hidden_size,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=self.intermediate_size,
+        )
         super().validate_architecture()
         validate_objective(self, ("layers", "model"))
         if self.regression_num_layers < 1:
@@ -267,6 +280,12 @@ class Data2VecVisionPreTrainingConfig(Data2VecVisionConfig):
 
     def validate_architecture(self):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
+        check_transformer(
+            hidden_act=self.hidden_act,
+            hidden_size=self.hidden_size,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=self.intermediate_size,
+        )
         super().validate_architecture()
         validate_objective(self, ("transformer", "model"))
         if not self.use_mask_token:

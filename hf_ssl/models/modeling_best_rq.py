@@ -34,9 +34,18 @@ from .audio_heads import (
 from .configuration_best_rq import BestRqConfig
 from .conformer import BestRqAttention, BestRqEncoder, BestRqLayer, Chunks, LayerCache
 from .dropout import Dropout
-from .losses import classification_loss
+from .input_checks import (
+    check_attention_mask,
+    check_classes,
+    check_floating,
+    check_integer_labels,
+    check_mask_type,
+    shortest_right_padded,
+)
+from .losses import at_least_one, classification_loss, mean_over_items
 from .masking import draw_stack_masks
 from .quantizers import RandomProjectionQuantizer
+from .size_checks import check_layers
 from .torch_init import init_like_torch
 
 
@@ -126,6 +135,10 @@ class BestRqPreTrainedModel(PreTrainedModel):
         "attentions": OutputRecorder(BestRqAttention, index=1),
     }
 
+    def __init__(self, config: BestRqConfig):
+        check_layers(num_hidden_layers=config.num_hidden_layers)
+        super().__init__(config)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Xavier-normal in the encoder, torch's own in subsampling and prediction, as in the open-source recipe.
@@ -174,17 +187,15 @@ class BestRqPreTrainedModel(PreTrainedModel):
     def _frame_mask(self, input_features: torch.Tensor, attention_mask: torch.Tensor | None) -> torch.Tensor | None:
         """Checks the input and turns the mask of real mel frames into one of real frames (`None` if all are real)."""
         num_mel_bins = self.config.num_mel_bins
-        if input_features.dim() != 3 or input_features.shape[2] != num_mel_bins:
+        if input_features.dim() != 3 or input_features.shape[2] != num_mel_bins or input_features.shape[0] == 0:
             raise ValueError(
                 "`input_features` must have shape (batch_size, num_mel_frames, num_mel_bins) with "
                 f"{num_mel_bins} mel bins, but have {tuple(input_features.shape)}. `BestRqFeatureExtractor` makes "
                 "them of waveforms."
             )
-        if attention_mask is not None and attention_mask.shape != input_features.shape[:2]:
-            raise ValueError(
-                "`attention_mask` must have shape (batch_size, num_mel_frames) = "
-                f"{tuple(input_features.shape[:2])}, but has {tuple(attention_mask.shape)}."
-            )
+        check_floating("input_features", input_features, "`BestRqFeatureExtractor` makes features of waveforms.")
+        if attention_mask is not None:
+            check_attention_mask(attention_mask, tuple(input_features.shape[:2]), "input_features[:, :, 0]")
         if not torch.compiler.is_compiling():  # a graph can ask neither for values nor for lengths
             self._check_shortest(input_features, attention_mask)
         if attention_mask is None:
@@ -195,7 +206,7 @@ class BestRqPreTrainedModel(PreTrainedModel):
     def _check_shortest(self, input_features: torch.Tensor, attention_mask: torch.Tensor | None) -> None:
         shortest, stack_size = input_features.shape[1], self.config.stack_size
         if attention_mask is not None:
-            shortest = int(attention_mask.long().sum(-1).min())
+            shortest = shortest_right_padded(attention_mask)
         if shortest < stack_size:
             raise ValueError(
                 f"An utterance of {shortest} mel frames is too short: one frame of the encoder is made of "
@@ -495,7 +506,8 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
                 f"`mask_noise` must have shape {tuple(features.shape)}, but has {tuple(mask_noise.shape)}."
             )
         mel_mask = mask_time_indices.repeat_interleave(self.config.stack_size, dim=1).unsqueeze(-1)
-        return torch.where(mel_mask, mask_noise.to(features.dtype), features)
+        # the product is 0, or NaN: features without a number have no code either, and must not be hidden by the mask
+        return torch.where(mel_mask, mask_noise.to(features.dtype) + 0 * features, features)
 
     def predict(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`(num_predicted, hidden_size)` -> scores of codes, `(num_predicted, num_codebooks, codebook_size)`."""
@@ -533,6 +545,7 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
                 f"({batch_size}, {sequence_length}), but has {tuple(mask_time_indices.shape)}. "
                 "`config.num_frames(num_mel_frames)` gives the sequence length."
             )
+        check_mask_type("mask_time_indices", mask_time_indices)
         mask_time_indices = mask_time_indices.bool()
         if frame_mask is not None and not torch.compiler.is_compiling():
             outside = int((mask_time_indices & ~frame_mask).sum())
@@ -551,6 +564,7 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
                 f"`labels` must have the shape of `mask_time_indices`, {tuple(mask_time_indices.shape)}, but have "
                 f"{tuple(labels.shape)}."
             )
+        check_integer_labels(labels)
         return labels != -100
 
 
@@ -565,7 +579,7 @@ def code_loss(
         num_predicted: Divisor: the number of predicted frames of the global batch; this batch's if absent.
     """
     loss = F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten(), reduction="sum") / codes.shape[1]
-    return loss / (max(1, codes.shape[0]) if num_predicted is None else num_predicted)
+    return mean_over_items(loss, num_predicted, codes.shape[0])
 
 
 class BestRqHeadModel(BestRqPreTrainedModel):
@@ -814,8 +828,10 @@ class BestRqForXVector(BestRqHeadModel):
         logits = self.classifier(embeddings)
         loss = None
         if labels is not None:
-            mean_loss = self.objective(logits, labels)
-            loss = mean_loss if num_items_in_batch is None else mean_loss * len(labels) / num_items_in_batch
+            check_classes(labels, tuple(logits.shape[:1]), self.num_labels, may_be_ignored=False)
+            loss = self.objective(logits, labels.long())
+            if num_items_in_batch is not None:
+                loss = loss * len(labels) / at_least_one(num_items_in_batch)
         return XVectorOutput(
             loss=loss,
             logits=logits,

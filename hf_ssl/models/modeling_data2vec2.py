@@ -30,8 +30,10 @@ from .attention import MASKED_SCORE, eager_attention_forward, is_better_written_
 from .configuration_data2vec2 import Data2Vec2Config, Data2Vec2SequenceConfig
 from .decoders import ConvDecoder, ConvDecoder1d, DecoderProjection
 from .dropout import Dropout
+from .input_checks import check_integer_labels, check_mask_type, shortest_right_padded
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .self_distillation import SelfDistillationModel
+from .size_checks import check_layers
 from .teacher import EMATeacher, average_layers
 from .torch_init import init_like_torch
 
@@ -370,6 +372,14 @@ class Data2Vec2PreTrainedModel(PreTrainedModel):
         "attentions": OutputRecorder(Data2Vec2Attention, index=1),
     }
 
+    def __init__(self, config: Data2Vec2Config):
+        check_layers(
+            num_hidden_layers=config.num_hidden_layers,
+            num_prenet_layers=config.num_prenet_layers,
+            decoder_num_layers=config.decoder_num_layers,
+        )
+        super().__init__(config)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """BERT's initialisation for the transformer, torch's own for decoder and positions, as in the original.
@@ -453,6 +463,7 @@ class EncodedFrames(NamedTuple):
 
 def make_decoder_1d(config: Data2Vec2SequenceConfig) -> ConvDecoder1d:
     """The decoder of sequences in time, as configured."""
+    check_layers(decoder_num_projections=config.decoder_num_projections)
     return ConvDecoder1d(
         hidden_size=config.hidden_size,
         decoder_hidden_size=config.decoder_hidden_size,
@@ -606,15 +617,19 @@ class Data2Vec2SequenceObjective(Data2Vec2PreTrainingObjective):
     ) -> torch.Tensor:
         batch_size, sequence_length = local_features.shape[:2]
         if mask_time_indices is None:
-            lengths = [sequence_length] * batch_size if frame_mask is None else frame_mask.sum(-1).tolist()
+            lengths = [sequence_length] * batch_size
+            if frame_mask is not None:
+                shortest_right_padded(frame_mask)
+                lengths = frame_mask.sum(-1).tolist()
             return self.draw_masks(lengths, sequence_length).to(local_features.device)
         shape = tuple(mask_time_indices.shape)
-        if len(shape) != 3 or (shape[0], shape[2]) != (batch_size, sequence_length):
+        if len(shape) != 3 or (shape[0], shape[2]) != (batch_size, sequence_length) or shape[1] == 0:
             raise ValueError(
                 "`mask_time_indices` must have shape (batch_size, num_masks, sequence_length) = "
                 f"({batch_size}, any number, {sequence_length}), but has {shape}. The sequence length is that of the "
                 "local encoder's output."
             )
+        check_mask_type("mask_time_indices", mask_time_indices)
         mask_time_indices = mask_time_indices.bool()
         if frame_mask is not None and not torch.compiler.is_compiling():
             outside = int((mask_time_indices & ~frame_mask.unsqueeze(1)).sum())
@@ -633,4 +648,5 @@ class Data2Vec2SequenceObjective(Data2Vec2PreTrainingObjective):
                 f"`labels` must have the shape of `mask_time_indices`, {tuple(mask_time_indices.shape)}, but have "
                 f"{tuple(labels.shape)}."
             )
+        check_integer_labels(labels)
         return labels != -100

@@ -24,6 +24,7 @@ from .modeling_data2vec2 import (
     Data2Vec2Trunk,
     make_decoder_1d,
 )
+from .size_checks import check_layers
 from .strided_convolution import convolve_and_normalize
 from .torch_init import init_like_torch
 from .waveform_models import (
@@ -120,6 +121,7 @@ class Data2Vec2AudioPositionEncoder(nn.Module):
 
     def __init__(self, config: Data2Vec2AudioConfig):
         super().__init__()
+        check_layers(num_conv_pos_embeddings=config.num_conv_pos_embeddings)
         self.layer_norm = nn.LayerNorm(config.hidden_size) if config.conv_pos_layer_norm_first else None
         self.layers = nn.ModuleList(
             FrameConv1d(

@@ -16,6 +16,7 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_data2vec2_text import Data2Vec2TextConfig
 from .decoders import DecoderProjection
+from .input_checks import is_integer
 from .losses import classification_loss, mean_squared_loss
 from .masking import draw_random_masks, draw_span_masks
 from .modeling_data2vec2 import (
@@ -27,6 +28,7 @@ from .modeling_data2vec2 import (
     Data2Vec2Trunk,
     make_decoder_1d,
 )
+from .token_checks import check_texts, check_token_ids, check_token_shapes
 
 
 class Data2Vec2TextLocalEncoder(nn.Module):
@@ -105,45 +107,17 @@ class Data2Vec2TextPreTrainedModel(Data2Vec2PreTrainedModel):
             raise ValueError("Give either `input_ids` or `inputs_embeds`.")
         inputs = input_ids if inputs_embeds is None else inputs_embeds
         assert inputs is not None
-        self._check_shapes(inputs, inputs.dim() - (inputs_embeds is not None), attention_mask)
-        if input_ids is not None and not torch.compiler.is_compiling():
-            self._check_ids(input_ids)
-        if attention_mask is not None:
-            frame_mask = attention_mask.bool()
-        elif input_ids is not None:
-            frame_mask = input_ids != self.config.pad_token_id
-        else:
-            return None
-        if not torch.compiler.is_compiling() and not bool(frame_mask.any(dim=-1).all()):
-            raise ValueError("A text of the batch has no tokens: nothing but padding. Leave empty texts out.")
-        return frame_mask
-
-    def _check_shapes(self, inputs: torch.Tensor, num_dims: int, attention_mask: torch.Tensor | None) -> None:
-        if num_dims != 2 or inputs.shape[1] == 0:
-            raise ValueError(
-                "Token ids must have shape (batch_size, sequence_length) with at least one token, and embeddings one "
-                f"dimension more, but the input has shape {tuple(inputs.shape)}."
-            )
-        if inputs.shape[1] > self.config.max_position_embeddings:
-            raise ValueError(
-                f"A text of {inputs.shape[1]} tokens is longer than the model's {self.config.max_position_embeddings} "
-                "positions (`max_position_embeddings`). Cut it: `tokenizer(..., truncation=True, "
-                f"max_length={self.config.max_position_embeddings})`."
-            )
-        if attention_mask is not None and attention_mask.shape != inputs.shape[:2]:
-            raise ValueError(
-                f"`attention_mask` must have the shape of `input_ids`, {tuple(inputs.shape[:2])}, but has "
-                f"{tuple(attention_mask.shape)}."
-            )
-
-    def _check_ids(self, input_ids: torch.Tensor) -> None:
-        smallest, largest = (int(bound) for bound in input_ids.aminmax())
-        if smallest < 0 or largest >= self.config.vocab_size:
-            raise ValueError(
-                f"Token ids must be from 0 to `config.vocab_size` - 1 = {self.config.vocab_size - 1}, but there are "
-                f"ids from {smallest} to {largest}. Does the tokenizer belong to this model? After adding tokens call "
-                "`model.resize_token_embeddings(len(tokenizer))`."
-            )
+        num_dims = inputs.dim() - (inputs_embeds is not None)
+        check_token_shapes(inputs, num_dims, attention_mask, self.config.max_position_embeddings)
+        if input_ids is not None:
+            check_token_ids(input_ids, self.config.vocab_size)
+        if attention_mask is None:
+            if input_ids is None:
+                return None
+            attention_mask = input_ids != self.config.pad_token_id
+        if not torch.compiler.is_compiling():
+            check_texts(attention_mask)
+        return attention_mask.bool()
 
 
 # What a pre-training folder has more than an encoder needs; no reason for a warning.
@@ -477,7 +451,12 @@ def _position_loss(logits: torch.Tensor, positions: torch.Tensor) -> torch.Tenso
     """Cross-entropy of positions, `(batch_size,)`, within `logits`, `(batch_size, sequence_length)`; 0 if none of them
     is within."""
     length = logits.shape[1]
-    positions = positions.flatten().clamp(0, length)
+    if positions.numel() != len(logits) or not is_integer(positions):
+        raise ValueError(
+            f"Expected the position of a token per text, {len(logits)} integers, but got {positions.dtype} of shape "
+            f"{tuple(positions.shape)}."
+        )
+    positions = positions.flatten().long().clamp(0, length)
     loss = F.cross_entropy(logits.float(), positions, ignore_index=length, reduction="sum")
     return loss / (positions < length).sum().clamp_min(1)
 

@@ -13,6 +13,14 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 
 from .configuration_data2vec2_vision import Data2Vec2VisionConfig
 from .decoders import ConvDecoder2d
+from .input_checks import (
+    check_classes,
+    check_floating,
+    check_integer_labels,
+    check_mask_type,
+    check_several_labels,
+)
+from .losses import at_least_one, mean_over_items, mean_squared_loss
 from .masking import draw_block_masks
 from .modeling_data2vec2 import (
     Data2Vec2ContextEncoder,
@@ -110,11 +118,12 @@ class Data2Vec2VisionPreTrainedModel(Data2Vec2PreTrainedModel):
 
     def _check_images(self, pixel_values: torch.Tensor, any_size: bool = False) -> None:
         config = self.config
-        if pixel_values.dim() != 4 or pixel_values.shape[1] != config.num_channels:
+        if pixel_values.dim() != 4 or pixel_values.shape[1] != config.num_channels or pixel_values.shape[0] == 0:
             raise ValueError(
                 f"`pixel_values` must have shape (batch_size, {config.num_channels}, height, width), but have shape "
                 f"{tuple(pixel_values.shape)}. The image processor makes them of images in RGB."
             )
+        check_floating("pixel_values", pixel_values, "The image processor scales and normalises bytes.")
         size = (pixel_values.shape[2], pixel_values.shape[3])
         if any_size:
             if min(size) < config.patch_size or size[0] % config.patch_size or size[1] % config.patch_size:
@@ -244,7 +253,7 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
         predictions = self.predict_hidden(encoded, prediction_mask, mask_noise)
         masked_targets = targets.unsqueeze(1).expand(-1, prediction_mask.shape[1], -1, -1)[prediction_mask]
         regression_loss = self.regression_loss(predictions, masked_targets, num_items_in_batch)
-        share = 1.0 if num_items_in_batch is None else predictions.shape[0] / num_items_in_batch
+        share = 1.0 if num_items_in_batch is None else predictions.shape[0] / at_least_one(num_items_in_batch)
         cls_loss = self.cls_loss(encoded.extra_tokens, targets) * share
 
         return Data2Vec2ForPreTrainingOutput(
@@ -286,11 +295,12 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
         if bool_masked_pos is None:
             return self.draw_masks(batch_size).to(local_features.device)
         shape = tuple(bool_masked_pos.shape)
-        if len(shape) != 3 or (shape[0], shape[2]) != (batch_size, num_patches):
+        if len(shape) != 3 or (shape[0], shape[2]) != (batch_size, num_patches) or shape[1] == 0:
             raise ValueError(
                 "`bool_masked_pos` must have shape (batch_size, num_masks, num_patches) = "
                 f"({batch_size}, any number, {num_patches}), but has {shape}. `config.num_patches` gives their number."
             )
+        check_mask_type("bool_masked_pos", bool_masked_pos)
         return bool_masked_pos.bool()
 
     def _prediction_mask(self, labels: torch.Tensor | None, bool_masked_pos: torch.Tensor) -> torch.Tensor:
@@ -301,6 +311,7 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
                 f"`labels` must have the shape of `bool_masked_pos`, {tuple(bool_masked_pos.shape)}, but have "
                 f"{tuple(labels.shape)}."
             )
+        check_integer_labels(labels)
         return labels != -100
 
 
@@ -408,7 +419,7 @@ def image_classification_loss(
         ValueError: The labels do not fit.
     """
     if problem_type == "regression":
-        return F.mse_loss(logits.float().flatten(), labels.float().flatten())
+        return mean_squared_loss(logits, labels, num_items_in_batch)
     has_one_label = labels.dim() == 1 and problem_type != "multi_label_classification"
     if labels.shape != (logits.shape[:1] if has_one_label else logits.shape) or (
         labels.is_floating_point() == has_one_label
@@ -417,12 +428,19 @@ def image_classification_loss(
             f"Expected integer labels of shape {tuple(logits.shape[:1])}, or probabilities (or zeros and ones) of "
             f"shape {tuple(logits.shape)}, but got labels of type {labels.dtype} and shape {tuple(labels.shape)}."
         )
+    if has_one_label:
+        check_classes(labels, tuple(logits.shape[:1]), logits.shape[1], may_be_ignored=False)
+    else:
+        check_several_labels(labels, tuple(logits.shape), may_be_ignored=False)
     if has_one_label or problem_type == "single_label_classification":
-        loss = F.cross_entropy(logits.float(), labels, reduction="sum")
+        targets = labels.long() if has_one_label else labels.to(torch.float32)
+        loss = F.cross_entropy(logits.float(), targets, reduction="sum")
         elements_per_image = labels.numel() // len(labels)
-        return loss / len(labels) if num_items_in_batch is None else loss * elements_per_image / num_items_in_batch
-    loss = F.binary_cross_entropy_with_logits(logits.float(), labels, reduction="sum")
-    return loss / (labels.numel() if num_items_in_batch is None else num_items_in_batch)
+        return mean_over_items(
+            loss if num_items_in_batch is None else loss * elements_per_image, num_items_in_batch, len(labels)
+        )
+    loss = F.binary_cross_entropy_with_logits(logits.float(), labels.float(), reduction="sum")
+    return mean_over_items(loss, num_items_in_batch, labels.numel())
 
 
 __all__ = [

@@ -27,10 +27,13 @@ from .audio_heads import draw_time_mask, mask_channels, numpy_generators
 from .configuration_data2vec_aqc import Data2VecAqcConfig
 from .cross_contrast import ContrastiveDraws, CrossContrast, CrossContrastiveObjective, Projection, SlotFeatures
 from .dropout import Dropout
+from .input_checks import check_mask_type
+from .losses import at_least_one
 from .masking import find_visible_frames, gather_frames
 from .modeling_data2vec_audio_pretraining import draw_masks, faster_conv_layers
 from .modeling_data2vec_pretraining import Data2VecPreTrainingObjective, RegressionLayer, checked_prediction_mask
 from .quantizers import CodeScores, GumbelVectorQuantizer
+from .size_checks import check_layers
 from .torch_init import init_like_torch
 from .waveform_models import (
     WaveformForAudioFrameClassification,
@@ -41,7 +44,7 @@ from .waveform_models import (
     WaveformModel,
     scale_gradient,
 )
-from .waveforms import find_real_frames
+from .waveforms import check_waveforms, find_real_frames
 
 
 class Data2VecAqcFeatureEncoder(Data2VecAudioFeatureEncoder):
@@ -156,6 +159,14 @@ class Data2VecAqcPreTrainedModel(WaveformModel):
         "attentions": OutputRecorder(Data2VecAudioAttention, index=1),
     }
 
+    def __init__(self, config: Data2VecAqcConfig):
+        check_layers(
+            num_hidden_layers=config.num_hidden_layers,
+            num_conv_pos_embeddings=config.num_conv_pos_embeddings,
+            quantizer_depth=config.quantizer_depth,
+        )
+        super().__init__(config)
+
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """BERT's initialisation for the transformer, He's for the waveform encoder, torch's own for positions and
@@ -248,6 +259,7 @@ class Data2VecAqcModel(Data2VecAqcPreTrainedModel):
                 "`mask_time_indices` must have shape (batch_size, sequence_length) = "
                 f"{tuple(features.shape[:2])}, but has {tuple(mask_time_indices.shape)}."
             )
+        check_mask_type("mask_time_indices", mask_time_indices)
         hidden = mask_time_indices.bool().to(features.device).unsqueeze(-1)
         return torch.where(hidden, self.masked_spec_embed.to(features.dtype), features)
 
@@ -452,6 +464,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
                 "`augmented_values` must be the same utterances, sample by sample, and so have the shape of "
                 f"`input_values`, {tuple(input_values.shape)}, but have {tuple(augmented_values.shape)}."
             )
+        check_waveforms("augmented_values", augmented_values)
         return self._local_features(input_values), self._local_features(augmented_values)
 
     def _local_features(self, waveforms: torch.Tensor) -> LocalFeatures:
@@ -523,7 +536,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
             "features_penalty": self.config.features_penalty_weight,
         }
         loss = torch.stack([weight * losses[name] for name, weight in weights.items()]).sum()
-        return loss if num_items_in_batch is None else loss * num_predicted / num_items_in_batch
+        return loss if num_items_in_batch is None else loss * num_predicted / at_least_one(num_items_in_batch)
 
     def _figures(self, contrast: CrossContrast) -> dict[str, torch.Tensor]:
         """What a monitor needs of the contrastive part."""
@@ -559,6 +572,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
                 f"({batch_size}, {sequence_length}), but has {tuple(mask_time_indices.shape)}. "
                 "`config.num_frames(num_samples)` gives the sequence length."
             )
+        check_mask_type("mask_time_indices", mask_time_indices)
         mask_time_indices = mask_time_indices.bool()
         if frame_mask is not None and not torch.compiler.is_compiling():
             outside = int((mask_time_indices & ~frame_mask).sum())

@@ -22,6 +22,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .audio_heads import numpy_generators
 from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, as_pretraining_config
+from .input_checks import check_mask_type
 from .masking import draw_mask_indices
 from .modeling_data2vec_pretraining import (
     Data2VecForPreTrainingOutput,
@@ -29,6 +30,7 @@ from .modeling_data2vec_pretraining import (
     RegressionLayer,
     checked_prediction_mask,
 )
+from .size_checks import check_layers
 from .strided_convolution import convolve_and_normalize
 from .waveforms import find_real_frames
 
@@ -87,6 +89,9 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
     config: Data2VecAudioPreTrainingConfig
 
     def __init__(self, config: Data2VecAudioConfig):
+        check_layers(
+            num_hidden_layers=config.num_hidden_layers, num_conv_pos_embeddings=config.num_conv_pos_embeddings
+        )
         super().__init__(as_pretraining_config(config, Data2VecAudioPreTrainingConfig))
         self.data2vec_audio = Data2VecAudioModel(self.config)
         self.data2vec_audio.feature_extractor.conv_layers = faster_conv_layers(self.config)
@@ -217,6 +222,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
                 f"{(batch_size, sequence_length)}, but has {tuple(mask_time_indices.shape)}. "
                 "`config.num_frames(num_samples)` gives the sequence length."
             )
+        check_mask_type("mask_time_indices", mask_time_indices)
         mask_time_indices = mask_time_indices.bool()
         if frame_mask is not None and not torch.compiler.is_compiling():
             outside = int((mask_time_indices & ~frame_mask).sum())

@@ -14,6 +14,7 @@ from torch import nn
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
+from .input_checks import check_integer_labels
 from .self_distillation import SelfDistillationModel
 from .teacher import EMATeacher, average_layers
 from .torch_init import init_like_torch
@@ -121,4 +122,5 @@ def checked_prediction_mask(labels: torch.Tensor | None, mask: torch.Tensor, mas
         raise ValueError(
             f"`labels` must have the shape of `{mask_name}`, {tuple(mask.shape)}, but have {tuple(labels.shape)}."
         )
+    check_integer_labels(labels)
     return labels != -100

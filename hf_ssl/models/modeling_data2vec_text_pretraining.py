@@ -16,7 +16,10 @@ from transformers.models.data2vec.modeling_data2vec_text import (
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_data2vec_pretraining import Data2VecTextPreTrainingConfig, as_pretraining_config
+from .input_checks import check_integer_labels
 from .modeling_data2vec_pretraining import Data2VecForPreTrainingOutput, Data2VecPreTrainingObjective, RegressionLayer
+from .size_checks import check_layers
+from .token_checks import check_texts, check_token_ids, check_token_shapes
 
 
 class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTrainedModel):
@@ -39,7 +42,9 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
     config: Data2VecTextPreTrainingConfig
 
     def __init__(self, config: Data2VecTextConfig):
+        check_layers(num_hidden_layers=config.num_hidden_layers)
         super().__init__(as_pretraining_config(config, Data2VecTextPreTrainingConfig))
+        check_layers(regression_num_layers=self.config.regression_num_layers)
         self.data2vec_text = Data2VecTextModel(self.config, add_pooling_layer=False)
         self.regression_head = _regression_head(self.config.hidden_size, self.config.regression_num_layers)
         self._set_up_teacher()
@@ -74,7 +79,8 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
                 Predicted tokens of the global batch, by which the loss is divided; this batch's if absent.
         """
         self._check_teacher_is_updated()
-        prediction_mask = _prediction_mask(input_ids, labels)
+        self._check_tokens(input_ids, attention_mask)
+        prediction_mask = _prediction_mask(input_ids, labels, self.config.vocab_size)
         token_mask = None if attention_mask is None else attention_mask.bool()
         inputs = {"attention_mask": attention_mask, "token_type_ids": token_type_ids}
 
@@ -91,6 +97,14 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
             mask_time_indices=prediction_mask,
             frame_mask=token_mask,
         )
+
+    def _check_tokens(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> None:
+        # positions are counted from the one behind that of padding on
+        max_positions = self.config.max_position_embeddings - self.config.pad_token_id - 1
+        check_token_shapes(input_ids, input_ids.dim(), attention_mask, max_positions)
+        check_token_ids(input_ids, self.config.vocab_size)
+        if attention_mask is not None and not torch.compiler.is_compiling():
+            check_texts(attention_mask)
 
     @torch.no_grad()
     def teacher_targets(
@@ -147,7 +161,7 @@ def _regression_head(hidden_size: int, num_layers: int) -> nn.Sequential:
     return nn.Sequential(*layers, RegressionLayer(width, hidden_size))
 
 
-def _prediction_mask(input_ids: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+def _prediction_mask(input_ids: torch.Tensor, labels: torch.Tensor | None, vocab_size: int) -> torch.Tensor:
     if labels is None:
         raise ValueError(
             "`labels` are needed: the tokens that are masked in `input_ids`, and -100 elsewhere. "
@@ -157,6 +171,8 @@ def _prediction_mask(input_ids: torch.Tensor, labels: torch.Tensor | None) -> to
         raise ValueError(
             f"`labels` must have the shape of `input_ids`, {tuple(input_ids.shape)}, but have {tuple(labels.shape)}."
         )
+    check_integer_labels(labels)
+    check_token_ids(labels.masked_fill(labels == -100, 0), vocab_size)
     return labels != -100
 
 

@@ -15,12 +15,14 @@ from transformers.models.data2vec.modeling_data2vec_vision import Data2VecVision
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_data2vec_pretraining import Data2VecVisionPreTrainingConfig, as_pretraining_config
+from .input_checks import check_floating, check_mask_type
 from .masking import draw_rectangle_mask
 from .modeling_data2vec_pretraining import (
     Data2VecForPreTrainingOutput,
     Data2VecPreTrainingObjective,
     checked_prediction_mask,
 )
+from .size_checks import check_layers
 
 
 class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionPreTrainedModel):
@@ -39,6 +41,7 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
     config: Data2VecVisionPreTrainingConfig
 
     def __init__(self, config: Data2VecVisionConfig):
+        check_layers(num_hidden_layers=config.num_hidden_layers)
         super().__init__(as_pretraining_config(config, Data2VecVisionPreTrainingConfig, use_mask_token=True))
         self.data2vec_vision = Data2VecVisionModel(self.config)
         # the encoder's own norm is there for some heads only, and thus not part of it
@@ -72,6 +75,7 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
                 Predicted patches of the global batch, by which the loss is divided; this batch's if absent.
         """
         self._check_teacher_is_updated()
+        self._check_images(pixel_values)
         bool_masked_pos = self._checked_mask(bool_masked_pos, pixel_values)
         prediction_mask = checked_prediction_mask(labels, bool_masked_pos, "bool_masked_pos")
 
@@ -136,6 +140,16 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
         ]
         return torch.stack(masks).flatten(1)
 
+    def _check_images(self, pixel_values: torch.Tensor) -> None:
+        size = self.config.image_size
+        expected = (self.config.num_channels, *((size, size) if isinstance(size, int) else size))
+        if pixel_values.dim() != 4 or tuple(pixel_values.shape[1:]) != expected or pixel_values.shape[0] == 0:
+            raise ValueError(
+                f"`pixel_values` must have shape (batch_size, {', '.join(map(str, expected))}), but have shape "
+                f"{tuple(pixel_values.shape)}. The image processor makes them of images in RGB, and resizes these."
+            )
+        check_floating("pixel_values", pixel_values, "The image processor scales and normalises bytes.")
+
     def _checked_mask(self, bool_masked_pos: torch.Tensor | None, pixel_values: torch.Tensor) -> torch.Tensor:
         batch_size = len(pixel_values)
         if bool_masked_pos is None:
@@ -145,6 +159,7 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
                 "`bool_masked_pos` must have shape (batch_size, num_patches) = "
                 f"{(batch_size, self.config.num_patches)}, but has {tuple(bool_masked_pos.shape)}."
             )
+        check_mask_type("bool_masked_pos", bool_masked_pos)
         return bool_masked_pos.bool()
 
 

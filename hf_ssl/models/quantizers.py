@@ -9,6 +9,8 @@ from torch import nn
 from torch.nn import functional as F
 from transformers import initialization as init
 
+from .size_checks import check_drawn_numbers
+
 
 class RandomProjectionQuantizer(nn.Module):
     """Frozen quantizer of BEST-RQ (Chiu et al., 2022, section 3.1): the code of a vector is the number of the codebook
@@ -30,6 +32,7 @@ class RandomProjectionQuantizer(nn.Module):
 
     def __init__(self, input_size: int, num_codebooks: int, codebook_size: int, codebook_dim: int, seed: int = 0):
         super().__init__()
+        check_drawn_numbers("codebooks", num_codebooks * (input_size + codebook_size) * codebook_dim)
         self.seed = seed
         self.register_buffer("projection", torch.empty(num_codebooks, input_size, codebook_dim))
         self.register_buffer("codebook", torch.empty(num_codebooks, codebook_size, codebook_dim))

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import logging
 
+from .losses import mean_over_items
 from .teacher import EMATeacher, ema_decay
 
 logger = logging.get_logger(__name__)
@@ -93,4 +94,4 @@ class SelfDistillationModel(PreTrainedModel):
         else:
             loss = F.smooth_l1_loss(predictions, targets, reduction="sum", beta=beta)
         scale = self.config.loss_scale if self.config.loss_scale is not None else predictions.shape[-1] ** -0.5
-        return loss * scale / (max(1, predictions.shape[0]) if num_predicted is None else num_predicted)
+        return mean_over_items(loss * scale, num_predicted, predictions.shape[0])

@@ -19,7 +19,8 @@ from transformers.models.wav2vec2.modeling_wav2vec2 import AMSoftmaxLoss, TDNNLa
 from transformers.utils.generic import can_return_tuple
 
 from .audio_heads import ctc_loss, pool_mean, pool_statistics, weighted_layer_sum
-from .losses import classification_loss
+from .input_checks import check_classes
+from .losses import at_least_one, classification_loss
 from .waveforms import count_frames
 
 
@@ -289,8 +290,10 @@ class WaveformForXVector(WaveformHeadModel):
         logits = self.classifier(embeddings)
         loss = None
         if labels is not None:
-            mean_loss = self.objective(logits, labels)
-            loss = mean_loss if num_items_in_batch is None else mean_loss * len(labels) / num_items_in_batch
+            check_classes(labels, tuple(logits.shape[:1]), self.num_labels, may_be_ignored=False)
+            loss = self.objective(logits, labels.long())
+            if num_items_in_batch is not None:
+                loss = loss * len(labels) / at_least_one(num_items_in_batch)
         return XVectorOutput(
             loss=loss,
             logits=logits,

@@ -6,6 +6,8 @@ from typing import Any, Protocol
 
 import torch
 
+from .input_checks import check_attention_mask, check_floating, shortest_right_padded
+
 
 class WaveformGeometry(Protocol):
     """What a configuration of a speech model says of its waveform encoder."""
@@ -42,6 +44,19 @@ def count_samples(kernels: Sequence[int], strides: Sequence[int]) -> int:
     return samples
 
 
+def check_waveforms(name: str, waveforms: torch.Tensor) -> None:
+    """
+    Raises:
+        ValueError: These are no mono waveforms of a floating type.
+    """
+    if waveforms.dim() != 2 or waveforms.shape[0] == 0:
+        raise ValueError(
+            f"`{name}` must be mono waveforms of shape (batch_size, num_samples), at least one, but have shape "
+            f"{tuple(waveforms.shape)}. Mix channels before, for example with `hf_ssl.data.read_audio`."
+        )
+    check_floating(name, waveforms, "Divide samples of 16 bits by 32768, as `hf_ssl.data.read_audio` does.")
+
+
 def find_real_frames(
     input_values: torch.Tensor, attention_mask: torch.Tensor | None, config: WaveformGeometry
 ) -> torch.Tensor | None:
@@ -56,22 +71,15 @@ def find_real_frames(
         `(batch_size, sequence_length)`, bool; `None` if all frames are real.
 
     Raises:
-        ValueError: Shapes do not fit, or an utterance is too short for a frame.
+        ValueError: Shapes or types do not fit, padding is not on the right, or an utterance is too short for a frame.
     """
-    if input_values.dim() != 2:
-        raise ValueError(
-            "`input_values` must be mono waveforms of shape (batch_size, num_samples), but have shape "
-            f"{tuple(input_values.shape)}. Mix channels before, for example with `hf_ssl.data.read_audio`."
-        )
-    if attention_mask is not None and attention_mask.shape != input_values.shape:
-        raise ValueError(
-            f"`attention_mask` must have the shape of `input_values`, {tuple(input_values.shape)}, but has "
-            f"{tuple(attention_mask.shape)}."
-        )
+    check_waveforms("input_values", input_values)
+    if attention_mask is not None:
+        check_attention_mask(attention_mask, tuple(input_values.shape), "input_values")
     receptive_field = count_samples(config.conv_kernel, config.conv_stride)
     shortest: int | torch.Tensor = input_values.shape[1]
     if attention_mask is not None and not torch.compiler.is_compiling():
-        shortest = int(attention_mask.long().sum(-1).min())
+        shortest = shortest_right_padded(attention_mask)
     if shortest < receptive_field:
         raise ValueError(
             f"An utterance of {shortest} samples is shorter than the receptive field of the waveform encoder: one "
