@@ -182,8 +182,8 @@ class ConvolutionRankGuardCallback(HealthGuardCallback):
         stop: See [`HealthGuardCallback`].
     """
 
-    # 1 if all frames have the same features. Trained networks of ours had 11 to 35 and new ones 13 to 330; the lowest by
-    # the way were 5.7, in 160 steps of data2vec 2.0, and 2.8, after 100 steps at a high learning rate.
+    # 1 if all frames have the same features. Trained networks of ours had 11 to 35 and new ones 13 to 330; the lowest
+    # by the way were 5.7, in 160 steps of data2vec 2.0, and 2.8, after 100 steps at a high learning rate.
     SMALLEST_RANK = 2.0
 
     def __init__(self, first_step: int | None = None, stop: bool = False):
