@@ -9,6 +9,7 @@ from collections.abc import Sequence
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status: 0, or 1 after an error in what the user gave (told in one line)."""
     arguments = _parser().parse_args(argv)
+    arguments.argv = sys.argv[1:] if argv is None else list(argv)
     try:
         arguments.run(arguments)
     except (ValueError, OSError, ImportError) as error:
@@ -28,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_transcribe(commands)
     _add_features(commands)
     _add_plan(commands)
+    _add_probe(commands)
     return parser
 
 
@@ -232,6 +234,106 @@ def _run_features(arguments: argparse.Namespace) -> None:
     from .inference import commands
 
     commands.run_features(arguments)
+
+
+def _add_probe(commands: argparse._SubParsersAction) -> None:
+    probe = commands.add_parser(
+        "probe",
+        help="see what frozen encoders of speech, images or text know, ours or not",
+        description="Trains small heads on the frozen features of all layers, the same for every model, and compares "
+        "them with the features of no network at all. Everything is chosen on validation, and the test is used once.",
+    )
+    probe.add_argument("models", metavar="MODEL", nargs="*", help="folder, or name on the Hub")
+    probe.add_argument(
+        "--arm",
+        dest="arms",
+        action="append",
+        default=[],
+        metavar="NAME=MODEL",
+        help="a model under a name; models of one name are its seeds of pre-training; may be repeated",
+    )
+    probe.add_argument(
+        "--task",
+        required=True,
+        choices=("classification", "multilabel", "recognition", "verification"),
+        help="one label per item (weighted sum of layers, linear classifier by layer, nearest neighbours); several, "
+        "with ; between (mean average precision); transcripts (CTC); same speaker or not, without training (equal "
+        "error rate)",
+    )
+    _add_probe_data_arguments(probe)
+    probe.add_argument("--untrained", action="store_true", help="add each model's twin with random weights")
+    probe.add_argument(
+        "--methods",
+        nargs="+",
+        choices=("weighted_sum", "linear", "neighbours"),
+        default=["weighted_sum", "linear", "neighbours"],
+        help="of classification (default: all)",
+    )
+    probe.add_argument("--seeds", type=int, default=1, metavar="N", help="heads per model (default: %(default)s)")
+    probe.add_argument("--epochs", type=int, metavar="N", help="of heads (default: 100; recognition: 12)")
+    probe.add_argument("--by_layer", action="store_true", help="print figures of every layer too")
+    probe.add_argument("--cache", metavar="DIR", help="keep features in files, and take them from there")
+    probe.add_argument("--results", metavar="FILE", help="JSON lines to append the figures to")
+    probe.add_argument(
+        "--batch_size", type=int, default=8, metavar="N", help="items at once, if of one length (default: %(default)s)"
+    )
+    probe.add_argument("--device", metavar="NAME", help="such as cuda:0 or cpu (default: a GPU if there is one)")
+    probe.set_defaults(run=_run_probe)
+
+
+def _add_probe_data_arguments(probe: argparse.ArgumentParser) -> None:
+    probe.add_argument(
+        "--data",
+        required=True,
+        metavar="FOLDER",
+        help="with train/, validation/ (or a fifth of train/) and test/: recordings or images with a metadata.csv, "
+        "images in a sub-folder per label, or texts in train.csv, ...; or a data set on the Hub",
+    )
+    probe.add_argument("--column", required=True, metavar="NAME", help="label, labels, transcript or speaker")
+    probe.add_argument(
+        "--splits",
+        nargs=3,
+        default=["train", "validation", "test"],
+        metavar=("TRAIN", "VALIDATION", "TEST"),
+        help="names of the splits (default: train validation test)",
+    )
+    probe.add_argument("--text_column", default="text", metavar="NAME", help="of texts (default: %(default)s)")
+    probe.add_argument(
+        "--image_column", default="image", metavar="NAME", help="of parquet and Hub data (default: %(default)s)"
+    )
+    probe.add_argument("--min_seconds", type=float, metavar="SECONDS", help="leave shorter recordings out")
+
+
+def _run_probe(arguments: argparse.Namespace) -> None:
+    import hf_ssl  # noqa: F401  (registers the classes)
+
+    from .evaluation.probe import ProbeConfig, parse_arms, run_probe
+    from .evaluation.probe_data import DataConfig
+
+    run_probe(
+        ProbeConfig(
+            arms=parse_arms(arguments.models, arguments.arms),
+            task=arguments.task,
+            data=DataConfig(
+                source=arguments.data,
+                column=arguments.column,
+                splits=tuple(arguments.splits),
+                text_column=arguments.text_column,
+                image_column=arguments.image_column,
+                min_seconds=arguments.min_seconds,
+            ),
+            untrained=arguments.untrained,
+            methods=arguments.methods,
+            num_seeds=arguments.seeds,
+            num_epochs=arguments.epochs,
+            by_layer=arguments.by_layer,
+            cache=arguments.cache,
+            results=arguments.results,
+            batch_size=arguments.batch_size,
+            device=arguments.device,
+            command=["hf-ssl", *arguments.argv],
+        )
+    )
 
 
 def _add_inference_arguments(command: argparse.ArgumentParser) -> None:

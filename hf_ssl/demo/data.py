@@ -10,7 +10,7 @@ from pathlib import Path
 import datasets
 import numpy as np
 
-from ..data import SkippedFiles, load_audio_sources, read_audio
+from ..data import SkippedFiles, load_audio_sources
 from ..training.finetuning import TranscriptNormalizer, drop_empty_transcripts
 from .corpus import CorpusConfig, synthesise_corpus
 
@@ -83,14 +83,6 @@ def own_data(
         transcribed=_transcribed(folder, text_column, seed, skipped) if text_column in found else None,
         probes=[_labelled(folder, column, column, seed, skipped) for column in label_columns],
     )
-
-
-def read_waveforms(table: datasets.Dataset) -> list[np.ndarray]:
-    """All clips of a table, decoded."""
-    return [
-        read_audio(row["path"], sampling_rate=SAMPLING_RATE, start=row["start"], duration=row["duration"])
-        for row in table
-    ]
 
 
 def total_seconds(table: datasets.Dataset) -> float:

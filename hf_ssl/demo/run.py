@@ -18,10 +18,14 @@ from transformers import AutoConfig, AutoModel, AutoModelForPreTraining, PreTrai
 
 from ..data import SkippedFiles
 from ..data.collators import SpeechFeatureExtractor
-from ..evaluation.probing import extract_pooled_features, linear_probe, log_mel_features
+from ..evaluation.baselines import LogMel
+from ..evaluation.encoders import Representer, SpeechEncoder
+from ..evaluation.features import extract_features
+from ..evaluation.items import clips_of
+from ..evaluation.probing import linear_probe
 from ..training.finetuning import transcript_table
 from .arms import CTCResult, CTCTask, PreTrained, has_fast_bfloat16, pretrain
-from .data import SAMPLING_RATE, DemoData, LabelledSplits, own_data, read_waveforms, synthetic_data, total_seconds
+from .data import DemoData, LabelledSplits, own_data, synthetic_data, total_seconds
 from .families import DemoFamily, LearningRates, demo_family
 from .plots import plot_demo
 from .quiet import quiet_libraries
@@ -168,18 +172,17 @@ def _probe(run: _Run, task: LabelledSplits, pretrained: Path) -> list[dict[str, 
     """Linear classifiers on frozen features: of the pre-trained network, of its untrained twin, and of none."""
     _headline(f"3. What do the frozen features know? Linear probe: {task.task}")
     set_seed(run.config.seed)
-    networks = {
-        PRETRAINED: AutoModel.from_pretrained(pretrained),
-        UNTRAINED: AutoModel.from_config(AutoConfig.from_pretrained(pretrained)),
+    encoders: dict[str, Representer] = {
+        PRETRAINED: SpeechEncoder(AutoModel.from_pretrained(pretrained), run.feature_extractor),
+        UNTRAINED: SpeechEncoder(AutoModel.from_config(AutoConfig.from_pretrained(pretrained)), run.feature_extractor),
+        LOG_MEL: LogMel(),
     }
     tables = (task.train, task.validation, task.test)
-    waveforms = [read_waveforms(table) for table in tables]
     labels = [table[task.column][:] for table in tables]
     features = {
-        arm: [extract_pooled_features(network, run.feature_extractor, clips) for clips in waveforms]
-        for arm, network in networks.items()
+        arm: [extract_features(encoder, clips_of(table)).statistics for table in tables]
+        for arm, encoder in encoders.items()
     }
-    features[LOG_MEL] = [log_mel_features(clips, sampling_rate=SAMPLING_RATE) for clips in waveforms]
     results = []
     for arm, (train, validation, test) in features.items():
         probe = linear_probe(

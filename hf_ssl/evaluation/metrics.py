@@ -182,18 +182,9 @@ class MeanAveragePrecision(evaluate.Metric):
 
     def _compute(self, predictions: list[list[float]], references: list[list[int]]) -> dict[str, float]:
         _expect_examples(references)
-        scores, present = np.asarray(predictions, dtype=np.float64), np.asarray(references)
-        if scores.shape != present.shape:
-            raise ValueError(f"Expected scores of the references' shape {present.shape}, got {scores.shape}.")
-        if np.isnan(scores).any():
-            raise ValueError(f"Expected scores, got {np.isnan(scores).sum()} NaN. Check the model's outputs.")
-        if not np.isin(present, (0, 1)).all():
-            raise ValueError(f"Expected references of 0 and 1, got {np.setdiff1d(present, (0, 1)).tolist()} too.")
-        occurring = np.flatnonzero(present.any(axis=0))
-        if len(occurring) == 0:
-            raise ValueError("Expected at least one positive reference: average precision is undefined without any.")
-        by_class = [_average_precision(scores[:, label], present[:, label]) for label in occurring]
-        return {"average_precision": float(np.mean(by_class)), "num_classes": len(occurring)}
+        present = np.asarray(references)
+        score = mean_average_precision(np.asarray(predictions, dtype=np.float64), present)
+        return {"average_precision": score, "num_classes": int(present.any(axis=0).sum())}
 
 
 def load_metric(name: MetricName) -> evaluate.Metric:
@@ -228,6 +219,28 @@ def load_metric(name: MetricName) -> evaluate.Metric:
             return SpearmanCorrelation(keep_in_memory=True)
         case _:
             raise ValueError(f"Expected one of {', '.join(get_args(MetricName))}, got {name!r}.")
+
+
+def mean_average_precision(scores: np.ndarray, present: np.ndarray) -> float:
+    """Average precision of each class that occurs in `present`, averaged with equal weight.
+
+    Args:
+        scores (`np.ndarray` of shape `(num_examples, num_classes)`): Scores or logits; their order counts.
+        present (`np.ndarray` of shape `(num_examples, num_classes)`): 1 where the class is present, else 0.
+
+    Raises:
+        ValueError: No class occurs, a score is NaN, a reference is neither 0 nor 1, or the shapes differ.
+    """
+    if scores.shape != present.shape:
+        raise ValueError(f"Expected scores of the references' shape {present.shape}, got {scores.shape}.")
+    if np.isnan(scores).any():
+        raise ValueError(f"Expected scores, got {np.isnan(scores).sum()} NaN. Check the model's outputs.")
+    if not np.isin(present, (0, 1)).all():
+        raise ValueError(f"Expected references of 0 and 1, got {np.setdiff1d(present, (0, 1)).tolist()} too.")
+    occurring = np.flatnonzero(present.any(axis=0))
+    if len(occurring) == 0:
+        raise ValueError("Expected at least one positive reference: average precision is undefined without any.")
+    return float(np.mean([_average_precision(scores[:, label], present[:, label]) for label in occurring]))
 
 
 def _describe(description: str, inputs: str, features: datasets.Features) -> evaluate.MetricInfo:

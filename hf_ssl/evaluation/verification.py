@@ -2,8 +2,83 @@
 """Speaker verification: do two utterances come from one speaker?"""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+
+MOST_TRIALS = 100_000
+
+
+class Trials(NamedTuple):
+    """Pairs of utterances to compare, by their rows, and whether their speaker is the same; all `(num_trials,)`."""
+
+    first: np.ndarray
+    second: np.ndarray
+    is_same: np.ndarray
+
+
+@dataclass(frozen=True)
+class VerificationResult:
+    """Equal error rates.
+
+    Attributes:
+        test (`float`): On the test's trials.
+        validation (`float`): On those of validation, by which the layer was chosen.
+        best_layer (`int`): What was chosen.
+        by_layer (`tuple[float, ...]`): Of every layer on VALIDATION.
+        num_trials (`int`): In test.
+    """
+
+    test: float
+    validation: float
+    best_layer: int
+    by_layer: tuple[float, ...]
+    num_trials: int
+
+
+def verify(
+    train: np.ndarray,
+    validation: tuple[np.ndarray, Sequence[str]],
+    test: tuple[np.ndarray, Sequence[str]],
+) -> VerificationResult:
+    """Verifies speakers by the cosine similarity of frozen features, without training.
+
+    The mean of the training utterances is subtracted. The layer is chosen on the trials of validation.
+
+    Args:
+        train: Features `(num_layers, num_utterances, feature_size)`; who speaks is not used.
+        validation, test: Features of this shape, and their speakers.
+
+    Raises:
+        ValueError: Validation or test has no two utterances of one speaker, or a single speaker only.
+    """
+    mean = train.mean(axis=1, keepdims=True)
+    trials = draw_trials(validation[1])
+    by_layer = [_error_rate(layer, trials) for layer in validation[0] - mean]
+    best_layer = int(np.argmin(by_layer))
+    trials = draw_trials(test[1])
+    return VerificationResult(
+        test=_error_rate(test[0][best_layer] - mean[best_layer], trials),
+        validation=by_layer[best_layer],
+        best_layer=best_layer,
+        by_layer=tuple(by_layer),
+        num_trials=len(trials.is_same),
+    )
+
+
+def draw_trials(speakers: Sequence[str], most: int = MOST_TRIALS) -> Trials:
+    """All pairs of utterances, or if these are too many, pairs drawn at random, half of them of one speaker if there
+    are as many. The same for the same speakers."""
+    names = np.asarray(speakers)
+    first, second = np.triu_indices(len(names), k=1)
+    is_same = names[first] == names[second]
+    if len(first) > most:
+        generator = np.random.default_rng(0)
+        halves = [np.flatnonzero(is_same == same) for same in (True, False)]
+        rows = np.concatenate([generator.permutation(half)[: most // 2] for half in halves])
+        first, second, is_same = first[rows], second[rows], is_same[rows]
+    return Trials(first, second, is_same)
 
 
 def equal_error_rate(scores: np.ndarray, is_same: np.ndarray) -> float:
@@ -54,9 +129,29 @@ def score_all_pairs(embeddings: np.ndarray, speakers: Sequence[int] | np.ndarray
     Returns:
         Scores and whether the speakers are the same, both of shape `(num_utterances * (num_utterances - 1) / 2,)`.
     """
-    embeddings = np.asarray(embeddings, dtype=np.float32)
-    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    directions = embeddings / np.maximum(norms, np.finfo(np.float32).tiny)
+    directions = _directions(embeddings)
     first, second = np.triu_indices(len(directions), k=1)
     speakers = np.asarray(speakers)
     return (directions @ directions.T)[first, second], speakers[first] == speakers[second]
+
+
+def _error_rate(embeddings: np.ndarray, trials: Trials) -> float:
+    directions = _directions(embeddings)
+    scores = np.concatenate(
+        [
+            np.einsum("td,td->t", directions[first], directions[second])
+            for first, second in zip(_chunks(trials.first), _chunks(trials.second), strict=True)
+        ]
+    )
+    return equal_error_rate(scores, trials.is_same)
+
+
+def _chunks(rows: np.ndarray) -> list[np.ndarray]:
+    """Trials that are scored at once: all at a time would take gigabytes."""
+    return np.array_split(rows, max(1, len(rows) // 4096))
+
+
+def _directions(embeddings: np.ndarray) -> np.ndarray:
+    embeddings = np.asarray(embeddings, dtype=np.float32)
+    norms = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return embeddings / np.maximum(norms, np.finfo(np.float32).tiny)

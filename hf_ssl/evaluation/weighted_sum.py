@@ -7,7 +7,7 @@ chosen on validation, and the test is used once.
 
 from collections.abc import Callable, Iterator, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import jiwer
@@ -15,6 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
+
+from .metrics import mean_average_precision
 
 LEARNING_RATES = (1e-3, 4e-3)
 BLANK = 0
@@ -24,8 +26,8 @@ class Clips(NamedTuple):
     """Clips of one split.
 
     Attributes:
-        features: One tensor per clip, `(num_layers, num_frames, feature_size)`, see [`extract_layer_features`].
-        labels: One per clip: a class, or a transcript.
+        features: One tensor per clip, `(num_layers, num_frames, feature_size)`, see [`extract_features`].
+        labels: One per clip: a class, a transcript, or classes with `;` between.
     """
 
     features: Sequence[torch.Tensor]
@@ -37,10 +39,11 @@ class HeadResult:
     """What a head achieved.
 
     Attributes:
-        test (`float`): Accuracy, or character error rate, on test.
+        test (`float`): Accuracy, character error rate, or mean average precision, on test.
         validation (`float`): The same on validation, by which learning rate and epoch were chosen.
         learning_rate (`float`), epoch (`int`): What was chosen.
         layer_weights (`tuple[float, ...]`): Of the sum, lowest layer first.
+        word_error_rate (`float`, *optional*): On test, of the same head; for recognition only.
     """
 
     test: float
@@ -48,6 +51,7 @@ class HeadResult:
     learning_rate: float
     epoch: int
     layer_weights: tuple[float, ...]
+    word_error_rate: float | None = None
 
 
 class WeightedSum(nn.Module):
@@ -101,7 +105,7 @@ def classify(train: Clips, validation: Clips, test: Clips, *, seed: int, num_epo
         `HeadResult` of accuracies. Test clips of classes that do not occur in training count as errors.
     """
     classes = {label: index for index, label in enumerate(sorted(set(train.labels)))}
-    pooled = [torch.stack([clip.float().mean(1) for clip in split.features], 1) for split in (train, validation, test)]
+    pooled = [_pool(split) for split in (train, validation, test)]
     targets = [torch.tensor([classes.get(label, -1) for label in split.labels]) for split in (train, validation, test)]
 
     def make_head() -> ClassificationHead:
@@ -114,7 +118,38 @@ def classify(train: Clips, validation: Clips, test: Clips, *, seed: int, num_epo
     def score(head: nn.Module, split: int) -> float:
         return (head(pooled[split]).argmax(-1) == targets[split]).double().mean().item()
 
-    return _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)
+    return _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)[0]
+
+
+def tag(train: Clips, validation: Clips, test: Clips, *, seed: int, num_epochs: int = 100) -> HeadResult:
+    """Trains a classification head to find any number of labels per clip, by binary cross-entropy.
+
+    Returns:
+        `HeadResult` of mean average precisions over the labels that occur.
+
+    Raises:
+        ValueError: A label does not occur in training.
+    """
+    names = sorted(set().union(*map(split_labels, train.labels)))
+    pooled = [_pool(split) for split in (train, validation, test)]
+    targets = [_indicators(split.labels, names) for split in (train, validation, test)]
+
+    def make_head() -> ClassificationHead:
+        return ClassificationHead(pooled[0].shape[0], pooled[0].shape[2], len(names))
+
+    def batch_losses(head: nn.Module, generator: torch.Generator) -> Iterator[torch.Tensor]:
+        for rows in torch.randperm(len(targets[0]), generator=generator).split(32):
+            yield F.binary_cross_entropy_with_logits(head(pooled[0][:, rows]), targets[0][rows])
+
+    def score(head: nn.Module, split: int) -> float:
+        return mean_average_precision(head(pooled[split]).double().numpy(), targets[split].numpy())
+
+    return _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)[0]
+
+
+def split_labels(field: str) -> list[str]:
+    """The labels in one field, `"low; odd"`; none in an empty one."""
+    return [name.strip() for name in field.split(";") if name.strip()]
 
 
 def recognise(train: Clips, validation: Clips, test: Clips, *, seed: int, num_epochs: int = 12) -> HeadResult:
@@ -145,17 +180,39 @@ def recognise(train: Clips, validation: Clips, test: Clips, *, seed: int, num_ep
                 zero_infinity=True,
             )
 
-    def score(head: nn.Module, split: int) -> float:
+    def transcribe(head: nn.Module, split: int) -> list[str]:
         hypotheses = [""] * len(splits[split].labels)
         for rows in _length_batches(splits[split].features):
             layers, lengths = _pad([splits[split].features[row] for row in rows])
             for row, scores, length in zip(rows, head(layers, lengths), lengths.tolist(), strict=True):
                 tokens = scores[:length].argmax(-1).unique_consecutive().tolist()
                 hypotheses[row] = "".join(characters[token - 1] for token in tokens if token != BLANK)
-        return -jiwer.cer(list(splits[split].labels), hypotheses)
+        return hypotheses
 
-    result = _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)
-    return HeadResult(-result.test, -result.validation, result.learning_rate, result.epoch, result.layer_weights)
+    def score(head: nn.Module, split: int) -> float:
+        return -jiwer.cer(list(splits[split].labels), transcribe(head, split))
+
+    result, head = _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)
+    with torch.no_grad():
+        word_error_rate = jiwer.wer(list(test.labels), transcribe(head, 2))
+    return replace(result, test=-result.test, validation=-result.validation, word_error_rate=float(word_error_rate))
+
+
+def _pool(clips: Clips) -> torch.Tensor:
+    """Means over time, `(num_layers, num_clips, feature_size)`."""
+    return torch.stack([clip.float().mean(1) for clip in clips.features], 1)
+
+
+def _indicators(labels: Sequence[str], names: list[str]) -> torch.Tensor:
+    """`(num_clips, num_labels)`: 1 where a clip has the label."""
+    columns = {name: column for column, name in enumerate(names)}
+    indicators = torch.zeros(len(labels), len(names))
+    for row, field in enumerate(labels):
+        for name in split_labels(field):
+            if name not in columns:
+                raise ValueError(f"The label {name!r} does not occur in training, which has {', '.join(names[:20])}.")
+            indicators[row, columns[name]] = 1.0
+    return indicators
 
 
 def _choose(
@@ -165,7 +222,7 @@ def _choose(
     *,
     seed: int,
     num_epochs: int,
-) -> HeadResult:
+) -> tuple[HeadResult, nn.Module]:
     """Trains a head at each learning rate; tests the one, of the epoch, that scores highest on validation."""
     best: tuple[float, float, int, nn.Module] | None = None
     for learning_rate in LEARNING_RATES:
@@ -184,7 +241,7 @@ def _choose(
     with torch.no_grad():
         test = score(chosen, 2)
     weights = chosen.get_parameter("weighted_sum.scores").softmax(0)
-    return HeadResult(test, validation, learning_rate, epoch, tuple(weights.tolist()))
+    return HeadResult(test, validation, learning_rate, epoch, tuple(weights.tolist())), chosen
 
 
 def _train_epoch(head: nn.Module, optimizer: torch.optim.Optimizer, losses: Iterator[torch.Tensor]) -> None:

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_curve
 
-from hf_ssl.evaluation.verification import equal_error_rate, score_all_pairs
+from hf_ssl.evaluation.verification import draw_trials, equal_error_rate, score_all_pairs, verify
 
 
 @pytest.mark.parametrize(
@@ -63,3 +63,41 @@ def test_a_null_embedding_has_no_direction_and_is_no_nan() -> None:
 def test_bad_trials_are_refused(scores: list[float], is_same: list[int], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         equal_error_rate(np.array(scores), np.array(is_same))
+
+
+def voices(speakers: list[str], informative_layer: int, seed: int) -> np.ndarray:
+    """Noise; in one layer a direction for each speaker too, on top of what all have in common."""
+    generator = np.random.default_rng(seed)
+    features = generator.standard_normal((3, len(speakers), 8)) + 20
+    features[informative_layer] += 5 * np.eye(8)[[ord(name) - ord("a") for name in speakers]]
+    return features
+
+
+def test_verification_finds_the_layer_that_knows_the_speaker() -> None:
+    speakers = list("abcd" * 6)
+    splits = [voices(speakers, informative_layer=1, seed=seed) for seed in range(3)]
+    result = verify(splits[0], (splits[1], speakers), (splits[2], speakers))
+    assert result.best_layer == 1
+    assert result.test < 0.1
+    assert result.by_layer[0] > 0.3
+    assert result.validation == result.by_layer[1]
+    assert result.num_trials == 24 * 23 // 2
+
+
+def test_layer_is_not_chosen_by_the_test() -> None:
+    speakers = list("abcd" * 6)
+    splits = [voices(speakers, informative_layer=layer, seed=layer) for layer in range(3)]
+    result = verify(splits[0], (splits[1], speakers), (splits[2], speakers))
+    assert result.best_layer == 1
+    assert result.test > 0.3
+
+
+def test_trials_are_all_pairs_or_a_fair_draw() -> None:
+    assert len(draw_trials(list("aab")).first) == 3
+    speakers = list("abcdefghij" * 5)
+    trials, again = draw_trials(speakers, most=100), draw_trials(speakers, most=100)
+    assert trials.is_same.sum() == 50
+    assert len({*zip(trials.first, trials.second, strict=True)}) == len(trials.first) == 100
+    assert all(map(np.array_equal, trials, again))
+    names = np.array(speakers)
+    np.testing.assert_array_equal(names[trials.first] == names[trials.second], trials.is_same)

@@ -1,15 +1,10 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Heads over weighted sums of layers find what is there, where it is, and no more."""
 
-import numpy as np
 import pytest
 import torch
-from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 
-from hf_ssl import BestRqFeatureExtractor, BestRqModel
-from hf_ssl.evaluation.layer_features import extract_layer_features, log_mel_frames
-from hf_ssl.evaluation.weighted_sum import Clips, classify, recognise
-from hf_ssl.training.model_sizes import best_rq_config
+from hf_ssl.evaluation.weighted_sum import Clips, classify, recognise, tag
 
 
 def labelled_clips(count: int, seed: int, informative_layer: int | None, num_layers: int = 3) -> Clips:
@@ -71,24 +66,33 @@ def test_same_seed_gives_same_result() -> None:
     assert recognise(*splits, seed=3, num_epochs=2) == recognise(*splits, seed=3, num_epochs=2)
 
 
-def test_layers_of_any_family() -> None:
-    waveforms = [np.random.default_rng(0).standard_normal(length, dtype=np.float32) for length in (8000, 12000)]
-    config = best_rq_config("tiny")
-    clips = extract_layer_features(BestRqModel(config), BestRqFeatureExtractor(), waveforms)
-    num_layers = config.num_hidden_layers + 1
-    assert [clip.shape for clip in clips] == [(num_layers, 12, 32), (num_layers, 19, 32)]
-    model = Wav2Vec2Model(
-        Wav2Vec2Config(
-            hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=[8] * 7
-        )
-    )
-    clips = extract_layer_features(model, Wav2Vec2FeatureExtractor(), waveforms)
-    assert [clip.shape for clip in clips] == [(2, 24, 16), (2, 37, 16)]
-    frames = clips[0].float()
-    torch.testing.assert_close(frames.mean(-1), torch.zeros(2, 24), atol=1e-3, rtol=0)
-    torch.testing.assert_close(frames.std(-1, correction=0), torch.ones(2, 24), atol=1e-2, rtol=0)
+def tagged_clips(count: int, seed: int) -> Clips:
+    """Layer 1 has channel 2 up for "low" and channel 5 for "odd"; a clip may have both, or neither."""
+    generator = torch.Generator().manual_seed(seed)
+    features, labels = [], []
+    for index in range(count):
+        frames = torch.randn(2, 6, 8, generator=generator)
+        frames[1, :, 2] += 2.0 * (index % 2)
+        frames[1, :, 5] += 2.0 * (index // 2 % 2)
+        features.append(frames.half())
+        labels.append(("", "low", "odd", "low; odd")[index % 4])
+    return Clips(features, labels)
 
 
-def test_log_mel_frames_are_a_single_layer() -> None:
-    clips = log_mel_frames([np.random.default_rng(0).standard_normal(16000, dtype=np.float32)])
-    assert clips[0].shape == (1, 50, 160)
+def test_tagger_finds_every_label() -> None:
+    result = tag(*[tagged_clips(400, seed) for seed in range(3)], seed=0, num_epochs=60)
+    assert result.test > 0.9
+    assert result.layer_weights[1] > result.layer_weights[0]
+
+
+def test_labels_that_training_of_a_tagger_lacks_are_named() -> None:
+    train = tagged_clips(8, 0)
+    with pytest.raises(ValueError, match="label 'even' does not occur in training, which has low, odd"):
+        tag(train, train, Clips(train.features, ["even"] * 8), seed=0, num_epochs=1)
+
+
+def test_recogniser_counts_words_of_the_same_head() -> None:
+    splits = [spelled_clips(count, seed) for seed, count in enumerate((160, 20, 20))]
+    result = recognise(*splits, seed=0, num_epochs=25)
+    assert result.word_error_rate is not None
+    assert result.test <= result.word_error_rate < 0.3  # a word is one transcript here

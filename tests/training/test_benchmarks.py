@@ -7,47 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from training_helpers import QUICK, SCRIPTS, load_script, write_metadata, write_recordings
+from training_helpers import QUICK, SCRIPTS, load_script, write_recordings
 from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from hf_ssl import BestRqFeatureExtractor, BestRqForCTC
 from hf_ssl.training.finetuning import build_vocabulary, make_processor
 from hf_ssl.training.model_sizes import best_rq_config
-
-
-def test_linear_probe_prints_every_arm(pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for seed, split in enumerate(("train", "validation", "test")):
-        write_metadata(write_recordings(tmp_path / "labelled" / split, count=16, seed=seed))
-    script = load_script("benchmarks/linear_probe")
-    accuracies = script.main([str(pretrained), "--data", str(tmp_path / "labelled"), "--label_column", "label"])
-    assert set(accuracies) == {"pre-trained", "no pre-training", "log-mel statistics"}
-    assert accuracies["log-mel statistics"] == 1.0  # the label is the pitch of a tone
-    printed = capsys.readouterr().out
-    assert "label: 16 clips to learn from, 16 to test" in printed
-    for arm, accuracy in accuracies.items():
-        assert f"{arm:<22} {accuracy:6.1%}" in printed
-
-
-def test_frozen_encoders_compares_arms_with_untrained_twins(
-    pretrained: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    for seed, split in enumerate(("train", "validation", "test")):
-        write_metadata(write_recordings(tmp_path / "labelled" / split, count=8, seed=seed))
-    script = load_script("benchmarks/frozen_encoders")
-    data = str(tmp_path / "labelled")
-    arguments = ["--arm", f"ours={pretrained}", "--arm", f"ours={pretrained}", "--classify", data, "label"]
-    results = script.main([*arguments, "--recognise", data, "transcription", "--results", str(tmp_path / "r.jsonl")])
-    runs = {(result["arm"], result["seed"], result["task"]) for result in results}
-    tasks = ("labelled transcription", "labelled label")
-    arms = (("ours", 0), ("ours", 1), ("ours, untrained", 0), ("log-mel, no network", 0))
-    assert runs == {(*arm, task) for arm in arms for task in tasks}
-    assert len((tmp_path / "r.jsonl").read_text().splitlines()) == len(results)
-    assert "2 seeds" in capsys.readouterr().out
-
-
-def test_frozen_encoders_wants_named_arms(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="NAME=FOLDER"):
-        load_script("benchmarks/frozen_encoders").main(["--arm", str(tmp_path)])
 
 
 def test_wav2vec2_baseline_trains(tmp_path: Path) -> None:

@@ -174,15 +174,3 @@ def test_stochastic_depth_rises_evenly() -> None:
     assert rates["prenet_drop_path_rates"] == pytest.approx([0.0, 0.01])
     assert rates["drop_path_rates"] == pytest.approx([0.02, 0.11])
     assert drop_path_overrides(data2vec2_vision_config("large"), 0.2)["drop_path_rates"] == [0.0, 0.2]
-
-
-def test_probe_of_frozen_features_prints_every_arm(
-    images: Path, pretrained_images: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    script = load_script("benchmarks/image_probe")
-    accuracies = script.main([str(pretrained_images), "--data", str(images)])
-    assert set(accuracies) == {"pre-trained", "no pre-training", "pixels"}
-    assert accuracies["pixels"] == (1.0, 1.0)  # the label is how light an image is
-    printed = capsys.readouterr().out
-    assert "8 images to learn from, 8 to test" in printed
-    assert "most frequent label" in printed

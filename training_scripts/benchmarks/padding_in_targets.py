@@ -13,15 +13,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from transformers import AutoModel, Wav2Vec2FeatureExtractor, set_seed
+from transformers import Wav2Vec2FeatureExtractor, set_seed
 
 from hf_ssl import Data2Vec2AudioForPreTraining
 from hf_ssl.data import AudioDataset, SkippedFiles
 from hf_ssl.data.collators_pretraining import DataCollatorForData2Vec2Audio
 from hf_ssl.demo.arms import has_fast_bfloat16
-from hf_ssl.demo.data import MIN_SECONDS, SAMPLING_RATE, DemoData, read_waveforms, synthetic_data
+from hf_ssl.demo.data import MIN_SECONDS, SAMPLING_RATE, DemoData, synthetic_data
 from hf_ssl.demo.families import DATA2VEC2_AUDIO_FIELDS
-from hf_ssl.evaluation.probing import extract_pooled_features, linear_probe
+from hf_ssl.evaluation.encoders import load_frozen_encoder
+from hf_ssl.evaluation.features import extract_features
+from hf_ssl.evaluation.items import clips_of
+from hf_ssl.evaluation.probing import linear_probe
 from hf_ssl.training import SelfDistillationTrainer
 from hf_ssl.training.arguments import PreTrainingArguments
 from hf_ssl.training.model_sizes import data2vec2_audio_config
@@ -121,9 +124,9 @@ class CountingCollator(DataCollatorForData2Vec2Audio):
 
 def probe_words(data: DemoData, model: Path, seed: int) -> float:
     words = data.probes[0]
-    feature_extractor, network = Wav2Vec2FeatureExtractor.from_pretrained(model), AutoModel.from_pretrained(model)
+    encoder = load_frozen_encoder(str(model))
     train, validation, test = (
-        (extract_pooled_features(network, feature_extractor, read_waveforms(table)), table[words.column][:])
+        (extract_features(encoder, clips_of(table)).statistics, table[words.column][:])
         for table in (words.train, words.validation, words.test)
     )
     return linear_probe(*train, *test, validation=validation, seed=seed).accuracy

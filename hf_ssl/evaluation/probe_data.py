@@ -1,0 +1,197 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Labelled splits to probe encoders with: from what a person names on the command line to items and labels."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import datasets
+import numpy as np
+
+from ..data.images import load_images
+from ..data.labelled_texts import TABLE_BUILDERS, load_labelled_texts
+from ..data.skipped import SkippedFiles
+from ..data.sources import load_audio_sources
+from .encoders import Modality
+from .items import Item, Text, clips_of, pictures_of
+
+ProbeTask = Literal["classification", "multilabel", "recognition", "verification"]
+
+# A fifth of training becomes validation where there is none.
+_VALIDATION_SHARE = 0.2
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """Where labelled items come from.
+
+    Args:
+        source: A folder with a part for each split, or a data set on the Hub (`name` or `name:config`).
+        column: Column with the label, the labels (`;` between), the transcript or the speaker.
+        splits: Names of the splits to learn from, to choose on and to be tested on once.
+        text_column, image_column: Where texts are, and images of parquet files and Hub data sets.
+        min_seconds: Leave shorter recordings out.
+    """
+
+    source: str
+    column: str
+    splits: tuple[str, str, str] = ("train", "validation", "test")
+    text_column: str = "text"
+    image_column: str = "image"
+    min_seconds: float | None = None
+
+
+class LabelledItems(NamedTuple):
+    """The items of one split and their labels."""
+
+    items: Sequence[Item]
+    labels: list[str]
+
+    def select(self, rows: Sequence[int]) -> "LabelledItems":
+        return LabelledItems([self.items[row] for row in rows], [self.labels[row] for row in rows])
+
+
+class ProbeData(NamedTuple):
+    """What to learn from, to choose on, and to be tested on once. `notes`: what a reader of figures must know."""
+
+    train: LabelledItems
+    validation: LabelledItems
+    test: LabelledItems
+    notes: list[str]
+
+
+def load_probe_data(config: DataConfig, modality: Modality, task: ProbeTask) -> ProbeData:
+    """Lists the items of all splits; nothing is decoded. Without a validation split, a part of training becomes it.
+
+    Raises:
+        ValueError: A split or column is missing, or the labels do not fit the task.
+    """
+    train_name, validation_name, test_name = config.splits
+    present = available_splits(config.source)
+    for name in (train_name, test_name):
+        if name not in present:
+            raise ValueError(
+                f"{config.source} has no split {name!r}, only {present}. A probe needs one to learn from and one to "
+                "be tested on: name them (--splits TRAIN VALIDATION TEST)."
+            )
+    skipped = SkippedFiles()
+    train, test = (_load_split(config, modality, name, skipped) for name in (train_name, test_name))
+    notes = []
+    if validation_name in present:
+        validation = _load_split(config, modality, validation_name, skipped)
+    else:
+        train, validation = carve_validation(train, task)
+        notes.append(f"no split {validation_name!r}: {len(validation.labels)} of {train_name!r} choose instead")
+    if skipped.count:
+        notes.append(skipped.summary())
+    data = ProbeData(train, validation, test, notes)
+    check_labels(data, task)
+    return data
+
+
+def available_splits(source: str) -> list[str]:
+    """Names of the splits of a folder (its sub-folders, and its tables without their ending) or a Hub data set.
+
+    Raises:
+        ValueError: There is no such folder or data set.
+    """
+    path = Path(source).expanduser()
+    if path.is_dir():
+        names = {entry.name for entry in path.iterdir() if entry.is_dir()}
+        names |= {entry.stem for entry in path.iterdir() if entry.suffix.lower() in TABLE_BUILDERS}
+        if not any(path.rglob("*.parquet")):
+            return sorted(names)
+        source = str(path)
+    name, _, config = source.partition(":")
+    try:
+        return datasets.get_dataset_split_names(name, config or None)
+    except (ConnectionError, FileNotFoundError, ValueError) as error:
+        raise ValueError(f"{source} is neither a folder here nor a data set that could be loaded: {error}") from error
+
+
+def _load_split(config: DataConfig, modality: Modality, split: str, skipped: SkippedFiles) -> LabelledItems:
+    items: Sequence[Item]
+    match modality:
+        case "speech":
+            table = load_audio_sources(
+                [config.source],
+                min_seconds=config.min_seconds,
+                max_seconds=None,
+                skipped=skipped,
+                split=split,
+                columns=(config.column,),
+            )
+            assert isinstance(table, datasets.Dataset)  # not streamed
+            items, labels = clips_of(table), _names(table, config.column)
+        case "images":
+            table = load_images(
+                [config.source], split=split, image_column=config.image_column, label_column=config.column
+            )
+            items, labels = pictures_of(table), _names(table, "label")
+        case "text":
+            table = load_labelled_texts(
+                config.source, split=split, text_column=config.text_column, label_column=config.column
+            )
+            items, labels = [Text(text) for text in table[config.text_column]], _names(table, config.column)
+    return LabelledItems(items, labels)
+
+
+def _names(table: datasets.Dataset, column: str) -> list[str]:
+    """Labels as names, whatever they are in the table; of several labels, with `;` between."""
+    feature, values = table.features[column], table[column][:]
+    if isinstance(feature, datasets.ClassLabel):
+        return feature.int2str(values)
+    return [_name(value) for value in values]
+
+
+def _name(value: Any) -> str:
+    return ";".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+def carve_validation(train: LabelledItems, task: ProbeTask) -> tuple[LabelledItems, LabelledItems]:
+    """A fifth of training for validation, the same every time: of each class, of all speakers, or of all items."""
+    labels = np.asarray(train.labels)
+    generator = np.random.default_rng(0)
+    match task:
+        case "classification":
+            groups = [np.flatnonzero(labels == label) for label in np.unique(labels)]
+            held_out = np.concatenate([_fifth(generator.permutation(group)) for group in groups])
+        case "verification":  # speakers as a whole, so that those of validation are strangers as those of test are
+            held_out = np.flatnonzero(np.isin(labels, _fifth(generator.permutation(np.unique(labels)), at_least=2)))
+        case _:
+            held_out = _fifth(generator.permutation(len(labels)))
+    is_held_out = np.isin(np.arange(len(labels)), held_out)
+    return train.select(np.flatnonzero(~is_held_out).tolist()), train.select(np.flatnonzero(is_held_out).tolist())
+
+
+def _fifth(shuffled: np.ndarray, at_least: int = 1) -> np.ndarray:
+    count = max(at_least, round(_VALIDATION_SHARE * len(shuffled)))
+    return shuffled[: min(count, len(shuffled) - 1)]
+
+
+def check_labels(data: ProbeData, task: ProbeTask) -> None:
+    """Raises `ValueError` if labels do not fit the task, before any encoder runs."""
+    named = {"training": data.train, "validation": data.validation, "test": data.test}
+    for name, split in named.items():
+        if not split.labels:
+            raise ValueError(f"Nothing is left for {name}: give more data, or a split for it (--splits).")
+        if task == "verification" and name != "training":
+            _check_speakers(name, split.labels)
+        if task == "recognition" and not all(map(str.strip, split.labels)):
+            raise ValueError(f"The {name} split has empty transcripts: leave such clips out.")
+    if task == "classification" and len(set(data.train.labels)) < 2:
+        raise ValueError(
+            f"Expected at least two classes to tell apart, got only {data.train.labels[0]!r} in training: is it the "
+            "right column?"
+        )
+
+
+def _check_speakers(name: str, speakers: list[str]) -> None:
+    counts = Counter(speakers)
+    if len(counts) < 2 or max(counts.values()) < 2:
+        raise ValueError(
+            f"Verification needs several clips of several speakers; {name} has {len(speakers)} clips of "
+            f"{len(counts)} speakers. Is it the right column?"
+        )

@@ -1,0 +1,122 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""`hf-ssl probe` from the command line, on every modality and task."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_ssl import __version__
+from hf_ssl.cli import main
+
+
+@pytest.fixture(autouse=True)
+def _needs_scikit_learn() -> None:
+    pytest.importorskip("sklearn", reason='scikit-learn is not installed: pip install "hf-ssl[probe]"')
+
+
+def probe(folder: Path, *arguments: Any) -> list[dict[str, Any]]:
+    """The results that the command writes."""
+    assert main(["probe", *map(str, arguments), "--epochs", "2", "--results", str(folder / "r.jsonl")]) == 0
+    return [json.loads(line) for line in (folder / "r.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def runs_of(results: Sequence[dict[str, Any]], method: str) -> list[tuple]:
+    return [(run["arm"], run["number"], run["seed"]) for run in results if run["method"] == method]
+
+
+def test_classification_of_speech_by_several_models(
+    wav2vec2: Path, whisper: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--task", "classification", "--data", recordings, "--column", "label")
+    arms = ("--arm", f"ours={wav2vec2}", "--arm", f"ours={wav2vec2}", "--arm", f"theirs={whisper}")
+    results = probe(tmp_path, *data, *arms, "--seeds", 2, "--untrained", "--by_layer", "--cache", tmp_path / "cache")
+    pairs = [("ours", 0), ("ours, untrained", 0), ("ours", 1), ("ours, untrained", 1)]
+    pairs += [("theirs", 0), ("theirs, untrained", 0), ("log-mel, no network", 0)]
+    assert runs_of(results, "linear") == runs_of(results, "neighbours") == [(*pair, None) for pair in pairs]
+    assert runs_of(results, "weighted_sum") == [(*pair, 2 * pair[1] + seed) for pair in pairs for seed in (0, 1)]
+    # The label is the pitch of a tone, which log-mel shows.
+    assert [run["test"] for run in results if run["model"] is None and run["method"] == "linear"] == [1.0]
+    same = [run["test"] for run in results if run["arm"] == "ours" and run["method"] == "linear"]
+    assert same[0] == same[1]
+    for run in results:
+        assert (run["what"], run["task"], run["column"], run["version"]) == (
+            "probe", "classification", "label", __version__,
+        )  # fmt: skip
+        assert run["command"].startswith("hf-ssl probe --task classification")
+        assert len(run["by_layer"]) == {"ours": 3, "theirs": 2}.get(run["arm"].split(",")[0], 1)
+    printed = capsys.readouterr().out
+    assert "8 to learn from, 8 to choose by, 8 to test" in printed
+    assert "4 runs)" in printed
+    assert "always 'low'" in printed
+    assert "By layer" in printed
+
+
+def test_classification_of_images(vit: Path, images: Path, tmp_path: Path) -> None:
+    results = probe(tmp_path, vit, "--task", "classification", "--data", images, "--column", "label")
+    assert {run["arm"] for run in results} == {str(vit), "pixels, no network"}
+    # The label is how light an image is.
+    pixels = {run["method"]: run["test"] for run in results if run["model"] is None}
+    assert pixels["linear"] == pixels["neighbours"] == 1.0
+
+
+def test_classification_of_texts_without_validation(
+    roberta: Path, texts: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = probe(tmp_path, roberta, "--task", "classification", "--data", texts, "--column", "label")
+    assert {run["arm"] for run in results} == {str(roberta), "TF-IDF, no network"}
+    assert [run["test"] for run in results if run["model"] is None and run["method"] == "linear"] == [1.0]
+    assert "no split 'validation': 4 of 'train' choose instead" in capsys.readouterr().out
+
+
+def test_several_labels(wav2vec2: Path, recordings: Path, tmp_path: Path) -> None:
+    results = probe(tmp_path, wav2vec2, "--task", "multilabel", "--data", recordings, "--column", "tags")
+    assert {run["metric"] for run in results} == {"mean average precision"}
+    assert all(0 < run["test"] <= 1 for run in results)
+
+
+def test_recognition(wav2vec2: Path, recordings: Path, tmp_path: Path) -> None:
+    data = ("--task", "recognition", "--data", recordings, "--column", "transcription")
+    results = probe(tmp_path, wav2vec2, *data, "--cache", tmp_path / "cache")
+    assert {run["metric"] for run in results} == {"character error rate", "word error rate"}
+    assert probe(tmp_path, wav2vec2, *data, "--cache", tmp_path / "cache")[: len(results)] == results
+
+
+def test_verification(wav2vec2: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ("--task", "verification", "--data", recordings, "--column", "label")
+    results = probe(tmp_path, wav2vec2, *data)
+    assert [(run["method"], run["metric"]) for run in results] == [("cosine", "equal error rate")] * 2
+    assert results[1]["test"] < 0.4  # log-mel
+    assert results[0]["chosen"]["trials"] == 28
+    assert "lower is better" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--column", "pitch"), "has no column 'pitch'"),
+        (("--column", "label", "--splits", "train", "validation", "exam"), "has no split 'exam', only"),
+        (("--column", "label", "--seeds", "0"), "--seeds of at least 1"),
+        (("--column", "label", "--arm", "nameless"), "Expected --arm NAME=MODEL, got 'nameless'"),
+    ],
+)
+def test_bad_settings_are_named(
+    wav2vec2: Path, recordings: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
+) -> None:
+    command = ["probe", str(wav2vec2), "--task", "classification", "--data", str(recordings), *arguments]
+    assert main(command) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_models_of_different_kinds_are_refused(
+    wav2vec2: Path, vit: Path, images: Path, recordings: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ["--data", str(recordings), "--column", "label"]
+    assert main(["probe", str(wav2vec2), str(vit), "--task", "verification", *data]) == 1
+    assert "Expected models of speech only" in capsys.readouterr().err
+    assert main(["probe", str(vit), "--task", "recognition", "--data", str(images), "--column", "label"]) == 1
+    assert "--task recognition is for speech" in capsys.readouterr().err
+    assert main(["probe", "--task", "verification", *data]) == 1
+    assert "at least one model" in capsys.readouterr().err
