@@ -56,7 +56,7 @@ def read_byte_pair_encoding(folder: str | os.PathLike) -> BytePairEncoding:
 def _read_encoder(path: Path) -> dict[str, int]:
     try:
         encoder = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)!r} is no JSON: {error}.") from None
     is_encoder = isinstance(encoder, dict) and all(type(number) is int for number in encoder.values())
     if not is_encoder or len(set(encoder.values())) != len(encoder):
@@ -65,7 +65,10 @@ def _read_encoder(path: Path) -> dict[str, int]:
 
 
 def _read_merges(path: Path) -> list[tuple[str, str]]:
-    lines = path.read_text(encoding="utf-8").split("\n")
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{os.fspath(path)!r} is no text in UTF-8: {error}.") from None
     merges = []
     for number, line in enumerate(lines, start=1):
         if not line or (number == 1 and line.startswith("#version")):

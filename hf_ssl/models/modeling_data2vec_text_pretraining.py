@@ -99,8 +99,7 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
         )
 
     def _check_tokens(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> None:
-        # positions are counted from the one behind that of padding on
-        assert self.config.pad_token_id is not None
+        assert self.config.pad_token_id is not None  # positions are counted from the one behind that of padding on
         max_positions = self.config.max_position_embeddings - self.config.pad_token_id - 1
         check_token_shapes(input_ids, input_ids.dim(), attention_mask, max_positions)
         check_token_ids(input_ids, self.config.vocab_size)

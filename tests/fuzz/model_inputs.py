@@ -186,6 +186,11 @@ def attention_mask_faults(main: str) -> dict[str, Fault]:
 RIGHT_PADDING_FAULTS = {"left padding": left_padded, "hole in the mask": with_hole}
 
 
+def without_masks(inputs: Inputs) -> Inputs:
+    """Without what could hide a NaN."""
+    return {name: value for name, value in inputs.items() if "mask" not in name and name != "labels"}
+
+
 def floating_input_faults(main: str) -> dict[str, Fault]:
     return {
         "integers": replaced(main, lambda tensor: (tensor.float() * 100).to(torch.int16)),
@@ -196,7 +201,7 @@ def floating_input_faults(main: str) -> dict[str, Fault]:
         "no items": replaced(main, lambda tensor: tensor[:0]),
         "no steps": replaced(main, lambda tensor: tensor[:, :0]),
         "a scalar": replaced(main, lambda tensor: tensor.float().mean()),
-        HAS_NAN: lambda inputs: {main: with_value(inputs[main], torch.nan, at=0)},  # without masks that could hide it
+        HAS_NAN: lambda inputs: without_masks(inputs) | {main: with_value(inputs[main], torch.nan, at=0)},
     }
 
 
