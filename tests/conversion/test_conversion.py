@@ -249,7 +249,8 @@ def test_two_names_for_one_weight_are_an_error(tmp_path: Path) -> None:
         ({"audio": {"conv_pos_depth": 10**9, "conv_pos_width": 10**10}}, "`conv_pos_depth` = 1000000000 layers"),
         ({"decoder": {"decoder_layers": 10**9}}, "`decoder_layers` = 1000000000 layers"),
         ({"model": {"embed_dim": 10**30}}, "options make no model"),
-        ({"model": {"embed_dim": 10**6}}, r"has shape \(16,\) instead of \(1000000,\)"),
+        ({"model": {"embed_dim": 10**6}}, "`intermediate_size` must be from 1 to 1048576"),
+        ({"model": {"embed_dim": 10**5}}, r"has shape \(16,\) instead of \(100000,\)"),
         ({"audio": {"conv_pos_depth": 0}}, "options make no model"),
     ],
 )

@@ -9,7 +9,7 @@ import unittest
 
 import torch
 from transformers.testing_utils import torch_device
-from transformers_suite import declare_model_classes, load_model_tester_mixin
+from transformers_suite import declare_model_classes, expect_refusal_of_left_padding, load_model_tester_mixin
 
 from hf_ssl import (
     BestRqConfig,
@@ -112,6 +112,7 @@ class BestRqSuite(suite.ModelTesterMixin):
         return inputs
 
 
+@expect_refusal_of_left_padding
 class BestRqModelTest(BestRqSuite, unittest.TestCase):
     all_model_classes = (
         BestRqForCTC,  # first: some tests take the first class alone
@@ -126,6 +127,7 @@ class BestRqModelTest(BestRqSuite, unittest.TestCase):
         config_tester.run_common_tests()
 
 
+@expect_refusal_of_left_padding
 class BestRqTransformerTest(BestRqSuite, unittest.TestCase):
     """The same with the other encoder; heads do not know the difference."""
 

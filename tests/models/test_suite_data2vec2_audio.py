@@ -9,7 +9,7 @@ import unittest
 
 import torch
 from transformers.testing_utils import torch_device
-from transformers_suite import declare_model_classes, load_model_tester_mixin
+from transformers_suite import declare_model_classes, expect_refusal_of_left_padding, load_model_tester_mixin
 
 from hf_ssl import (
     Data2Vec2AudioConfig,
@@ -118,6 +118,7 @@ class Data2Vec2AudioSuite(suite.ModelTesterMixin):
         return inputs
 
 
+@expect_refusal_of_left_padding
 class Data2Vec2AudioModelTest(Data2Vec2AudioSuite, unittest.TestCase):
     all_model_classes = (
         Data2Vec2AudioForCTC,  # first: some tests take the first class alone
