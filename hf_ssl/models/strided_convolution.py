@@ -84,7 +84,8 @@ class _BlockedLayer(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         features, convolved, weight, norm_weight, norm_bias = ctx.saved_tensors
-        wants_features, wants_weight, wants_bias, wants_norm, *_ = ctx.needs_input_grad
+        wants_features, wants_weight, wants_bias, *wants_norms, _, _ = ctx.needs_input_grad
+        wants_norm = any(wants_norms)
         kernel = _Kernel.of(weight, ctx.stride, features.dtype)
         feature_gradient = torch.zeros_like(features) if wants_features else None
         weight_gradient = torch.zeros_like(kernel.matrix, dtype=weight.dtype)

@@ -66,12 +66,14 @@ def test_channels_first_in_memory_are_read_alike() -> None:
     torch.testing.assert_close(convolve_and_normalize(*inputs, stride=2, eps=1e-5), expected)
 
 
-def test_frozen_tensors_get_no_gradient() -> None:
+@pytest.mark.parametrize("trained", range(5))
+def test_only_what_is_trained_gets_a_gradient(trained: int) -> None:
     inputs = make_inputs((4, 6, 3, 2))
-    for frozen in (0, 1, 3, 4):
-        inputs[frozen].requires_grad_(False)
+    for index, tensor in enumerate(inputs):
+        tensor.requires_grad_(index == trained)
     convolve_and_normalize(*inputs, stride=2, eps=1e-5).sum().backward()
-    assert [tensor.grad is not None for tensor in inputs] == [False, False, True, False, False]
+    gradients = [tensor.grad is not None and bool(tensor.grad.any()) for tensor in inputs]
+    assert gradients == [index == trained for index in range(5)]
 
 
 @pytest.mark.parametrize(("in_channels", "kernel_size", "stride"), [(1, 10, 5), (64, 3, 2), (64, 2, 2), (32, 7, 3)])
