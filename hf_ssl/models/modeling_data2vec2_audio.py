@@ -25,7 +25,7 @@ from .modeling_data2vec2 import (
     make_decoder_1d,
 )
 from .size_checks import check_layers
-from .strided_convolution import convolve_and_normalize
+from .strided_convolution import apply_layer
 from .torch_init import init_like_torch
 from .waveform_models import (
     WaveformForAudioFrameClassification,
@@ -74,15 +74,7 @@ class Data2Vec2AudioConvLayer(GradientCheckpointingLayer):
         With a layer norm in every layer, the channels of what is returned lie side by side in memory.
         """
         if self.layer_norm is not None:
-            return convolve_and_normalize(
-                hidden_states.transpose(1, 2),
-                self.conv.weight,
-                self.conv.bias,
-                self.layer_norm.weight,
-                self.layer_norm.bias,
-                stride=self.conv.stride[0],
-                eps=self.layer_norm.eps,
-            ).transpose(1, 2)
+            return apply_layer(self.conv, self.layer_norm, hidden_states)
         if hidden_states.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             # In bfloat16 on a CPU (torch 2.13, AMX) the weight's gradient is not finite once in thousands of steps.
             with torch.autocast("cpu", enabled=False):

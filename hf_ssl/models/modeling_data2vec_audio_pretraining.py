@@ -31,7 +31,7 @@ from .modeling_data2vec_pretraining import (
     checked_prediction_mask,
 )
 from .size_checks import check_layers
-from .strided_convolution import convolve_and_normalize
+from .strided_convolution import apply_layer
 from .waveforms import find_real_frames
 
 
@@ -42,15 +42,7 @@ class FasterConvLayer(Data2VecAudioConvLayer):
         """`(batch_size, in_channels, num_steps)` -> `(batch_size, out_channels, fewer_steps)`."""
         if not isinstance(self.activation, GELUActivation):
             return super().forward(hidden_states)
-        return convolve_and_normalize(
-            hidden_states.transpose(1, 2),
-            self.conv.weight,
-            self.conv.bias,
-            self.layer_norm.weight,
-            self.layer_norm.bias,
-            stride=self.conv.stride[0],
-            eps=self.layer_norm.eps,
-        ).transpose(1, 2)
+        return apply_layer(self.conv, self.layer_norm, hidden_states)
 
 
 def faster_conv_layers(config: Data2VecAudioConfig) -> nn.ModuleList:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import torch
+from torch import nn
 from torch.nn import functional as F
 
 # Elements of a block's output: what the cache next to a core holds beside the inputs and the weight.
@@ -42,6 +43,27 @@ def convolve_and_normalize(
         return _BlockedLayer.apply(features, weight, bias, norm_weight, norm_bias, stride, eps)
     frames = F.conv1d(features.transpose(1, 2), weight, bias, stride=stride).transpose(1, 2)
     return F.gelu(F.layer_norm(frames, frames.shape[-1:], norm_weight, norm_bias, eps))
+
+
+def apply_layer(conv: nn.Conv1d, layer_norm: nn.LayerNorm, hidden_states: torch.Tensor) -> torch.Tensor:
+    """[`convolve_and_normalize`] with the weights of modules.
+
+    Args:
+        conv, layer_norm: Of the layer.
+        hidden_states: `(batch_size, in_channels, num_steps)`.
+
+    Returns:
+        `(batch_size, out_channels, num_frames)`, whose channels lie side by side in memory.
+    """
+    return convolve_and_normalize(
+        hidden_states.transpose(1, 2),
+        conv.weight,
+        conv.bias,
+        layer_norm.weight,
+        layer_norm.bias,
+        stride=conv.stride[0],
+        eps=layer_norm.eps,
+    ).transpose(1, 2)
 
 
 class _BlockedLayer(torch.autograd.Function):
