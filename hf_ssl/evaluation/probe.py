@@ -1,14 +1,12 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """`hf-ssl probe`: what do the frozen features of encoders know? The same code for every encoder, ours or not."""
 
-import json
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .. import __version__
+from ..results import append_result
 from .baselines import baseline_of
 from .encoders import FrozenEncoder, Representer, load_frozen_encoder
 from .features import Features, cached_features, extract_features
@@ -89,8 +87,8 @@ def run_probe(config: ProbeConfig) -> list[dict[str, Any]]:
     """Probes all arms and prints a table.
 
     Returns:
-        One dictionary per figure: the arm, the model, the [`Figure`], the data and the command; the same lines that
-        are appended to `config.results`.
+        One dictionary per figure: the arm, the model, the [`Figure`] and the data; the same lines that are appended
+        to `config.results`.
 
     Raises:
         ValueError: A model, the data or a setting cannot be used.
@@ -109,7 +107,8 @@ def run_probe(config: ProbeConfig) -> list[dict[str, Any]]:
     for candidate in _candidates(config, first, data):
         for result in _measure(config, candidate, data):
             results.append(result)
-            _append(config.results, result)
+            if config.results is not None:
+                append_result(config.results, result, command=config.command)
             print(f"  {candidate.arm}: {result['method']}, {result['metric']} {result['test']:.1%}", flush=True)
     print(results_table(results, without_features(config.task, data)))
     if config.by_layer:
@@ -163,8 +162,6 @@ def _measure(config: ProbeConfig, candidate: Candidate, data: ProbeData) -> Iter
             "data": config.data.source,
             "column": config.data.column,
             **asdict(figure),
-            "version": __version__,
-            "command": shlex.join(config.command),
         }
 
 
@@ -173,9 +170,3 @@ def _features(config: ProbeConfig, encoder: Representer, items: Sequence[Any]) -
     if config.cache is None or not isinstance(encoder, FrozenEncoder):
         return extract_features(encoder, items, all_frames=all_frames)
     return cached_features(encoder, items, Path(config.cache), all_frames=all_frames)
-
-
-def _append(path: str | None, result: dict[str, Any]) -> None:
-    if path is not None:
-        with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(result, ensure_ascii=False) + "\n")

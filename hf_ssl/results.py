@@ -1,0 +1,93 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Append-only files of measured figures, one JSON object per line, each with what it takes to measure it again.
+
+Commands that measure append to such a file (`--results FILE`); tables in the project's pages, reports and model cards
+are made of them, so that a figure is written by hand nowhere.
+"""
+
+import json
+import os
+import platform
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from . import __version__
+
+
+def append_result(
+    path: str | os.PathLike[str], result: Mapping[str, Any], *, command: Sequence[str]
+) -> dict[str, Any]:
+    """Adds a figure to a results file, with version, commit, machine and command.
+
+    Args:
+        path: The file; made if it does not exist.
+        result: What was measured: `what` says which kind of thing, the other fields belong to it.
+        command: What was typed, in words.
+
+    Returns:
+        The line that was written.
+
+    Raises:
+        ValueError: `what` is missing, or the line is no JSON (NaN and infinity are none).
+    """
+    if not isinstance(result.get("what"), str):
+        raise ValueError(f"Expected a result that says what it is in `what`, got {dict(result)!r}.")
+    line = {**result, **provenance(), "command": shlex.join(command)}
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
+    with open(path, "a", encoding="utf-8") as file:
+        file.write(text + "\n")
+    return line
+
+
+def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
+    """The lines of a results file, oldest first.
+
+    Raises:
+        ValueError: The file does not exist, or a line is not a JSON object with `what`; it is named.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"Expected a file of results (JSON lines), but there is no {path}.")
+    results = []
+    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            result = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"Line {number} of {path} is no JSON: {error}.") from error
+        if not isinstance(result, dict) or not isinstance(result.get("what"), str):
+            raise ValueError(f"Expected an object with `what` in line {number} of {path}, got {line[:80]!r}.")
+        results.append(result)
+    return results
+
+
+def provenance() -> dict[str, Any]:
+    """Version, commit (`None` outside of a checkout, `+` behind it where files were changed) and machine."""
+    return {"version": __version__, "commit": _commit(), "machine": describe_machine()}
+
+
+def describe_machine() -> str:
+    """Such as `"NVIDIA H100"`, `"2 x NVIDIA A40"` or `"CPU (x86_64), 1 thread"`."""
+    if torch.cuda.is_available():
+        count = torch.cuda.device_count()
+        return f"{count} x {torch.cuda.get_device_name()}" if count > 1 else torch.cuda.get_device_name()
+    threads = torch.get_num_threads()
+    return f"CPU ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _commit() -> str | None:
+    """The commit of the package's checkout; not of a repository that a virtual environment merely lies in."""
+    package = Path(__file__).parent
+    try:
+        git = ["git", "-C", str(package)]
+        tracked = subprocess.run([*git, "ls-files", "--error-unmatch", "__init__.py"], capture_output=True, text=True)
+        if tracked.returncode:
+            return None
+        commit = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True, check=True)
+        changed = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", "."], capture_output=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+" if changed.returncode else "")

@@ -1,0 +1,49 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+import json
+
+import pytest
+
+from hf_ssl import __version__
+from hf_ssl.results import append_result, describe_machine, provenance, read_results
+
+
+def test_lines_are_appended_with_where_they_come_from(tmp_path):
+    path = tmp_path / "results.jsonl"
+    append_result(path, {"what": "probe", "test": 0.5}, command=["hf-ssl", "probe", "a b"])
+    written = append_result(path, {"what": "probe", "test": 0.6, "name": "é"}, command=["hf-ssl"])
+    first, second = read_results(path)
+    assert second == written
+    assert (first["test"], second["test"], second["name"]) == (0.5, 0.6, "é")
+    assert first["command"] == "hf-ssl probe 'a b'"
+    assert first["version"] == __version__
+    assert first["machine"] == describe_machine()
+    assert set(provenance()) == {"version", "commit", "machine"}
+
+
+@pytest.mark.parametrize("result", [{"test": 0.5}, {"what": 1}])
+def test_a_result_says_what_it_is(tmp_path, result):
+    with pytest.raises(ValueError, match="Expected a result that says what it is"):
+        append_result(tmp_path / "results.jsonl", result, command=[])
+
+
+def test_what_is_no_number_is_not_written(tmp_path):
+    path = tmp_path / "results.jsonl"
+    with pytest.raises(ValueError, match="JSON"):
+        append_result(path, {"what": "probe", "test": float("nan")}, command=[])
+    assert not path.exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [("{", "Line 2 of .* is no JSON"), ("[]", "Expected an object with `what` in line 2"), ("{}", "in line 2")],
+)
+def test_a_damaged_line_is_named(tmp_path, line, message):
+    path = tmp_path / "results.jsonl"
+    path.write_text(json.dumps({"what": "probe"}) + "\n" + line + "\n")
+    with pytest.raises(ValueError, match=message):
+        read_results(path)
+
+
+def test_a_missing_file_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="there is no"):
+        read_results(tmp_path / "results.jsonl")
