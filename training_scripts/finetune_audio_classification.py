@@ -33,8 +33,8 @@ from hf_ssl.training.running import (
     checkpoint_to_resume,
     evaluate_run,
     load_eval_table,
+    load_labelled_table,
     load_test_table,
-    load_train_table,
     make_eval_dataset,
     make_train_dataset,
     open_skipped_files,
@@ -75,7 +75,7 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
     feature_extractor = AutoFeatureExtractor.from_pretrained(model_args.model_name_or_path)
     skipped = open_skipped_files(training_args)
     reading = Reading(feature_extractor.sampling_rate, skipped, columns=(class_args.label_column,))
-    train_table = load_train_table(data_args, reading)
+    train_table = load_labelled_table(data_args, reading)
     eval_table, test_table = load_eval_table(data_args, reading), load_test_table(data_args, reading)
     label2id = number_labels(train_table[class_args.label_column], class_args.multi_label)
 

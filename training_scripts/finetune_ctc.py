@@ -41,8 +41,8 @@ from hf_ssl.training.running import (
     Reading,
     checkpoint_to_resume,
     load_eval_table,
+    load_labelled_table,
     load_test_table,
-    load_train_table,
     make_eval_dataset,
     make_train_dataset,
     open_skipped_files,
@@ -90,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> CTCTrainer:
     tables = [
         None if table is None else drop_empty_transcripts(table, text_args.text_column, normalizer, skipped)
         for table in (
-            load_train_table(data_args, reading),
+            load_labelled_table(data_args, reading),
             load_eval_table(data_args, reading),
             load_test_table(data_args, reading),
         )

@@ -25,8 +25,8 @@ from hf_ssl.training.running import (
     checkpoint_to_resume,
     evaluate_run,
     load_eval_table,
+    load_labelled_table,
     load_test_table,
-    load_train_table,
     make_eval_dataset,
     make_train_dataset,
     open_skipped_files,
@@ -60,7 +60,7 @@ def main(argv: Sequence[str] | None = None) -> SpeakerVerificationTrainer:
     skipped = open_skipped_files(training_args)
     column = speaker_args.speaker_column
     reading = Reading(feature_extractor.sampling_rate, skipped, columns=(column,))
-    train_table = name_speakers(load_train_table(data_args, reading), column)
+    train_table = name_speakers(load_labelled_table(data_args, reading), column)
     eval_table, test_table = (
         None if table is None else name_speakers(table, column)
         for table in (load_eval_table(data_args, reading), load_test_table(data_args, reading))

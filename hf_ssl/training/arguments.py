@@ -125,15 +125,21 @@ class SpeechPreTrainingDataArguments(SpeechDataArguments):
 
 @dataclass
 class FineTuningDataArguments(SpeechDataArguments):
-    """`SpeechDataArguments` with a last test."""
+    """`SpeechDataArguments` with a last test, and with how much of the data to learn from."""
 
     test_split: str | None = field(
         default=None,
         metadata={"help": "Split of --eval_data to evaluate once, after training. Choose settings by --eval_split."},
     )
+    train_minutes: float | None = field(
+        default=None,
+        metadata={"help": "Learn from so many minutes of --data only: clips at random, the same ones in every run."},
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.train_minutes is not None and self.train_minutes <= 0:
+            raise ValueError(f"Expected --train_minutes above 0, got {self.train_minutes}.")
         if self.test_split is not None and not self.eval_data:
             raise ValueError("--test_split is a split of --eval_data: give that too.")
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import datasets
+import numpy as np
 import torch
 import transformers
 from transformers import PreTrainedConfig, TrainingArguments
@@ -117,6 +118,30 @@ def load_train_table(
         columns=reading.columns,
         sampling_rate=reading.sampling_rate,
     )
+
+
+def load_labelled_table(data_args: FineTuningDataArguments, reading: Reading) -> datasets.Dataset:
+    """The clips of `--data` to learn from, not yet decoded: all, or `--train_minutes` of them."""
+    table = load_train_table(data_args, reading)
+    assert isinstance(table, datasets.Dataset)
+    return table if data_args.train_minutes is None else take_minutes(table, data_args.train_minutes)
+
+
+def take_minutes(table: datasets.Dataset, minutes: float) -> datasets.Dataset:
+    """Clips at random, always the same ones of a table, until the next would exceed the minutes; in their old order.
+
+    Raises:
+        ValueError: The table has fewer minutes, or its first clip by chance is longer.
+    """
+    durations = np.asarray(table["duration"])
+    if durations.sum() < 60 * minutes:
+        raise ValueError(f"Expected at least {minutes:g} minutes of --data, got {durations.sum() / 60:.1f}.")
+    order = np.random.default_rng(0).permutation(len(durations))
+    rows = np.sort(order[durations[order].cumsum() <= 60 * minutes])
+    if not len(rows):
+        raise ValueError(f"--train_minutes {minutes:g} is less than one clip.")
+    logger.info(f"Learning from {len(rows)} of {len(durations)} clips: {durations[rows].sum() / 60:.1f} minutes.")
+    return table.select(rows.tolist())
 
 
 def load_eval_table(data_args: SpeechDataArguments, reading: Reading) -> datasets.Dataset | None:
