@@ -1,0 +1,29 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""How many updates a cell gets."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from .cells import Cell
+from .plan import Plan
+
+
+def num_steps(plan: Plan, cell: Cell, pretraining: Mapping[Cell, Mapping[str, Any]]) -> int:
+    """Updates of a cell: the plan's, or as many as take the time of the method that sets it.
+
+    What an update of either method takes is measured in the cells of equal updates of the first seed, so that all
+    seeds of a method get the same number.
+
+    Raises:
+        ValueError: These have not been run yet.
+    """
+    if cell.budget == "steps":
+        return plan.steps
+    assert plan.time_of is not None
+    seconds = []
+    for method in (plan.time_of, cell.method):
+        measured = pretraining.get(Cell(method, "steps", plan.seeds[0]))
+        if measured is None:
+            raise ValueError(f"What an update takes is not known yet: run the cell {method}, equal updates, first.")
+        seconds.append(measured[f"{plan.clock}_seconds"] / measured["steps"])
+    return max(1, round(plan.steps * seconds[0] / seconds[1]))

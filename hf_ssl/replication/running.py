@@ -1,0 +1,242 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Fills the cells of a replication's table, one process per training, so that it can be stopped and continued."""
+
+import json
+import logging
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from ..evaluation.baselines import baseline_of
+from ..evaluation.encoders import FrozenEncoder, Representer, load_frozen_encoder
+from ..evaluation.features import cached_features, extract_features
+from ..evaluation.probe_data import DataConfig, ProbeData, load_probe_data
+from ..evaluation.probe_tasks import SplitFeatures, measure
+from ..results import append_result
+from .budgets import num_steps
+from .cells import Cell, Filled, cells, is_measurable, pretraining_mark, read_filled, task_mark
+from .plan import ERROR_RATES, Plan, Task, fingerprint
+
+logger = logging.getLogger(__name__)
+
+RESULTS_NAME = "results.jsonl"
+
+
+class ScriptRunner:
+    """Runs training scripts in processes of their own.
+
+    Args:
+        scripts: The folder they are in; recipes are relative to it.
+    """
+
+    def __init__(self, scripts: Path) -> None:
+        self.scripts = scripts
+
+    def __call__(self, script: str, recipe: str | None, flags: Mapping[str, Any], log: Path) -> dict[str, float]:
+        """Runs one to its end.
+
+        Args:
+            script, recipe: Relative to the folder of scripts.
+            flags: Lists give several values, mappings JSON, `true` a flag alone.
+            log: Takes what it prints.
+
+        Returns:
+            `wall_seconds` and `cpu_seconds` that it took, data loading and the start of the program included.
+
+        Raises:
+            RuntimeError: It failed; has the end of what it printed.
+        """
+        command = [sys.executable, str(self.scripts / script)]
+        command += ([str(self.scripts / recipe)] if recipe is not None else []) + command_line(flags)
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
+        with open(log, "w", encoding="utf-8") as file:
+            status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+        wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        if status:
+            tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
+            raise RuntimeError(f"{script} ended with status {status}; all it printed is in {log}:\n{tail}")
+        cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        return {"wall_seconds": round(wall, 1), "cpu_seconds": round(cpu, 1)}
+
+
+def command_line(flags: Mapping[str, Any]) -> list[str]:
+    """Flags as words."""
+    words: list[str] = []
+    for name, value in flags.items():
+        if isinstance(value, dict):
+            words.append(f"--{name}={json.dumps(value)}")
+        elif isinstance(value, list | tuple):
+            words += [f"--{name}", *map(str, value)]
+        else:
+            words += [f"--{name}", str(value)]
+    return words
+
+
+class Replication:
+    """A plan and the folder in which its table is filled.
+
+    Args:
+        plan: What to compare.
+        folder: Takes models, logs, features, and `results.jsonl`.
+        run_script: Runs a training script.
+        command: What was typed, for the results.
+    """
+
+    def __init__(self, plan: Plan, folder: Path, run_script: ScriptRunner, command: Sequence[str]) -> None:
+        self.plan = plan
+        self.folder = folder
+        self.run_script = run_script
+        self.command = command
+        self.results = folder / RESULTS_NAME
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def filled(self) -> Filled:
+        return read_filled(self.plan, self.results)
+
+    def fill(
+        self, *, methods: Sequence[str] = (), tasks: Sequence[str] = (), minutes: float | None = None
+    ) -> Iterator[None]:
+        """Fills what is empty; yields after each training and each figure.
+
+        Args:
+            methods, tasks: Only these; all if none is given.
+            minutes: Begin nothing after so many minutes.
+
+        Raises:
+            RuntimeError: A script failed. What was filled stays.
+        """
+        deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        for cell in cells(self.plan):
+            if methods and cell.method not in methods:
+                continue
+            for _ in self._fill_cell(cell, tasks):
+                yield
+                if deadline is not None and time.monotonic() > deadline:
+                    logger.info("The time is up; the same command goes on where this one ends.")
+                    return
+
+    def _fill_cell(self, cell: Cell, tasks: Sequence[str]) -> Iterator[None]:
+        filled = self.filled()
+        if cell.budget != "none" and cell not in filled.pretraining:
+            self._pretrain(cell, filled)
+            yield
+        for name, task in self.plan.tasks.items():
+            if (tasks and name not in tasks) or (cell, name) in filled.figures:
+                continue
+            if is_measurable(self.plan.methods[cell.method], task):
+                logger.info(f"{_name(cell)}: {name}")
+                for figure in self._probe(cell, task) if task.probe is not None else self._finetune(cell, task):
+                    self._append(cell, {"what": "replication", "task": name, "task_mark": task_mark(task), **figure})
+                yield
+
+    def model_folder(self, cell: Cell) -> Path:
+        """Where the cell's model is; with random weights, the model whose network it has."""
+        untrained = self.plan.methods[cell.method].untrained
+        if untrained is not None:
+            cell = Cell(untrained, "steps", self.plan.seeds[0])
+        return self.folder / f"{cell.method}-{cell.budget}-{cell.seed}-{pretraining_mark(self.plan, cell)}"
+
+    def _pretrain(self, cell: Cell, filled: Filled) -> None:
+        method, plan = self.plan.methods[cell.method], self.plan
+        assert method.script is not None
+        steps, output = num_steps(plan, cell, filled.pretraining), self.model_folder(cell)
+        logger.info(f"{_name(cell)}: pre-training, {steps} updates")
+        output.mkdir(parents=True, exist_ok=True)
+        flags = {
+            **plan.pretraining, **method.flags, "data": list(plan.data), "max_steps": steps, "seed": cell.seed,
+            "output_dir": str(output),
+        }  # fmt: skip
+        seconds = self.run_script(method.script, method.recipe, flags, output / "_log.txt")
+        last = _last_figures(output)
+        self._append(cell, {"what": "pretraining", "steps": steps, **seconds, "last": last})
+
+    def _probe(self, cell: Cell, task: Task) -> list[dict[str, Any]]:
+        assert task.probe is not None
+        assert task.column is not None
+        assert task.data is not None
+        data = load_probe_data(DataConfig(task.data, task.column), self.plan.modality, task.probe)
+        features = self._features(self._encoder(cell, data), data, all_frames=task.probe == "recognition")
+        figures = measure(task.probe, features, data, seeds=[cell.seed], methods=task.readers)
+        return [asdict(figure) | {"seed": cell.seed} for figure in figures]
+
+    def _trained_model(self, cell: Cell) -> str:
+        """The folder of `model_folder`, which must be there."""
+        folder = self.model_folder(cell)
+        if not (folder / "config.json").is_file():
+            raise ValueError(f"{_name(cell)} has the network of a model that is not pre-trained yet: run that first.")
+        return str(folder)
+
+    def _encoder(self, cell: Cell, data: ProbeData) -> Representer:
+        method = self.plan.methods[cell.method]
+        if method.without_network:
+            return baseline_of(self.plan.modality, data.train.items)[1]
+        return load_frozen_encoder(
+            self._trained_model(cell), untrained_seed=None if method.untrained is None else cell.seed
+        )
+
+    def _features(self, encoder: Representer, data: ProbeData, *, all_frames: bool) -> SplitFeatures:
+        cache = self.folder / "features"
+        return SplitFeatures(
+            *(
+                cached_features(encoder, split.items, cache, all_frames=all_frames)
+                if isinstance(encoder, FrozenEncoder) and not all_frames  # frames fill disks
+                else extract_features(encoder, split.items, all_frames=all_frames)
+                for split in data[:3]
+            )
+        )
+
+    def _finetune(self, cell: Cell, task: Task) -> list[dict[str, Any]]:
+        """Fine-tunes at every learning rate; the figures of the one that is best on validation."""
+        untrained = self.plan.methods[cell.method].untrained is not None
+        rates = (task.untrained_learning_rates if untrained else ()) or task.learning_rates
+        runs = {rate: self._finetune_at(cell, task, rate, untrained) for rate in rates}
+        sign = 1 if task.metric in ERROR_RATES else -1
+        chosen = min(runs, key=lambda rate: sign * runs[rate]["validation"])
+        tried = {str(rate): run["validation"] for rate, run in runs.items()}
+        return [
+            {
+                "method": "fine-tuning", "metric": task.metric, **runs[chosen], "chosen": {"learning_rate": chosen},
+                "tried": tried,
+            }
+        ]  # fmt: skip
+
+    def _finetune_at(self, cell: Cell, task: Task, rate: float, untrained: bool) -> dict[str, Any]:
+        assert task.script is not None
+        model = self._trained_model(cell)
+        output = self.folder / "fine-tuned" / fingerprint(task, Path(model).name, rate, cell.seed, untrained)
+        output.mkdir(parents=True, exist_ok=True)
+        flags = dict(task.untrained_flags if untrained and task.untrained_flags is not None else task.flags)
+        flags |= {
+            "model_name_or_path": model, "learning_rate": rate, "seed": cell.seed, "output_dir": str(output),
+        } | ({"from_scratch": True} if untrained else {})  # fmt: skip
+        seconds = self.run_script(task.script, task.recipe, flags, output / "_log.txt")
+        validation, test = (
+            json.loads((output / f"{split}_results.json").read_text(encoding="utf-8"))[f"{split}_{task.metric}"]
+            for split in ("eval", "test")
+        )
+        return {"validation": validation, "test": test, **seconds}
+
+    def _append(self, cell: Cell, figures: Mapping[str, Any]) -> None:
+        """Adds a line; what `measure` calls method is the reader of a method's features here."""
+        reader = {"reader": figures["method"]} if "method" in figures else {}
+        line = {**figures, **reader, **cell._asdict(), "pretraining_mark": pretraining_mark(self.plan, cell)}
+        append_result(self.results, line, command=self.command)
+
+
+def _last_figures(folder: Path) -> dict[str, float]:
+    """The last value of everything that the training logged."""
+    history = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+    merged: dict[str, float] = {}
+    for entry in history:
+        merged |= {name: value for name, value in entry.items() if isinstance(value, int | float)}
+    return {name: value for name, value in merged.items() if value == value and abs(value) != float("inf")}
+
+
+def _name(cell: Cell) -> str:
+    budgets = {"steps": "equal updates", "time": "equal time", "none": "no training"}
+    return f"{cell.method} ({budgets[cell.budget]}), seed {cell.seed}"

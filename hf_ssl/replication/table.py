@@ -1,0 +1,76 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""The table of a replication in Markdown, as far as it is filled."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .cells import Filled
+from .plan import Plan
+
+_BUDGETS = {"none": "", "steps": "equal updates", "time": "equal time"}
+
+
+class Column(NamedTuple):
+    """A task, what reads the features, and the metric."""
+
+    task: str
+    reader: str
+    metric: str
+
+
+def columns(plan: Plan, filled: Filled) -> list[Column]:
+    """What has been measured, in the plan's order."""
+    found: dict[Column, None] = {}
+    for task in plan.tasks:
+        for (_, name), figures in filled.figures.items():
+            if name == task:
+                found |= dict.fromkeys(Column(task, figure["reader"], figure["metric"]) for figure in figures)
+    return list(found)
+
+
+def markdown_table(plan: Plan, filled: Filled) -> str:
+    """A row per method and budget: seeds, updates, time of pre-training, and for every task the mean over seeds on
+    test with the smallest and the largest. A dash stands where nothing has been measured."""
+    header = columns(plan, filled)
+    titles = ["method", "budget", "seeds", "updates", f"pre-training, {plan.clock} minutes"]
+    titles += [f"{column.task}: {column.metric} ({column.reader.replace('_', ' ')})" for column in header]
+    rows = [titles, ["---"] * len(titles)]
+    for method, budget in _rows(plan):
+        figures = [_figures(filled, method, budget, column) for column in header]
+        trained = [line for cell, line in filled.pretraining.items() if (cell.method, cell.budget) == (method, budget)]
+        minutes = [line[f"{plan.clock}_seconds"] / 60 for line in trained]
+        seeds = max((len(values) for values in figures), default=0)
+        steps = ", ".join(str(steps) for steps in sorted({line["steps"] for line in trained}))
+        time = f"{np.mean(minutes):.1f}" if minutes else "-"
+        rows.append([method, _BUDGETS[budget], str(seeds), steps or "-", time, *map(_mean_and_spread, figures)])
+    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def _rows(plan: Plan) -> Iterator[tuple[str, str]]:
+    for name, method in plan.methods.items():
+        yield name, "none" if method.script is None else "steps"
+        if method.script is not None and plan.time_of not in (None, name):
+            yield name, "time"
+
+
+def _figures(filled: Filled, method: str, budget: str, column: Column) -> list[float]:
+    """Test figures of all seeds."""
+    return [
+        figure["test"]
+        for (cell, task), figures in filled.figures.items()
+        for figure in _of(figures, column)
+        if (cell.method, cell.budget, task) == (method, budget, column.task)
+    ]
+
+
+def _of(figures: Sequence[Mapping[str, Any]], column: Column) -> list[Mapping[str, Any]]:
+    return [figure for figure in figures if (figure["reader"], figure["metric"]) == (column.reader, column.metric)]
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    spread = f" ({min(values):.1%} to {max(values):.1%})" if len(values) > 1 else ""
+    return f"{np.mean(values):.1%}{spread}"
