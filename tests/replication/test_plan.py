@@ -1,0 +1,123 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from hf_ssl.replication.cells import Cell, cells, pretraining_mark, task_mark
+from hf_ssl.replication.plan import Method, Plan, Task, read_plan
+
+SPEECH = Path(__file__).parents[2] / "training_scripts" / "replications" / "speech.yaml"
+
+
+def fields(**changes: Any) -> dict[str, Any]:
+    return {
+        "data": ["POOL/train"],
+        "steps": 4,
+        "seeds": [1, 2],
+        "time_of": "slow",
+        "methods": {
+            "slow": {"script": "a.py", "flags": {"noise": "NOISE/x"}},
+            "fast": {"script": "b.py", "recipe": "r.yaml"},
+            "random": {"untrained": "slow"},
+            "log-mel": {"without_network": True},
+        },
+        "tasks": {
+            "digits": {"probe": "classification", "data": "DIGITS", "column": "label"},
+            "reading": {"script": "c.py", "metric": "cer", "learning_rates": [1e-3], "flags": {"data": "READ"}},
+        },
+    } | changes
+
+
+def write(folder: Path, **changes: Any) -> Path:
+    path = folder / "plan.yaml"
+    path.write_text(yaml.safe_dump(fields(**changes), sort_keys=False))
+    return path
+
+
+def test_a_plan_is_read(tmp_path):
+    plan = read_plan(write(tmp_path), folders={"DIGITS": "/data/digits", "NOISE": "/n", "POOL": "/pool"})
+    assert plan.data == ["/pool/train"]
+    assert plan.methods["slow"] == Method("slow", script="a.py", flags={"noise": "/n/x"})
+    assert plan.tasks["digits"] == Task("digits", probe="classification", data="/data/digits", column="label")
+    assert plan.tasks["reading"].flags == {"data": "READ"}
+    assert read_plan(write(tmp_path), data=["/mine"]).data == ["/mine"]
+
+
+def test_the_plan_of_speech_is_whole():
+    plan = read_plan(SPEECH)
+    scripts = SPEECH.parents[1]
+    for method in plan.methods.values():
+        for name in (method.script, method.recipe):
+            assert name is None or (scripts / name).is_file()
+    for task in plan.tasks.values():
+        assert task.script is None or (scripts / task.script).is_file()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colour": 1}, "Unknown fields of the plan: colour"),
+        ({"steps": 0}, "steps of at least 1"),
+        ({"seeds": []}, "and a seed"),
+        ({"clock": "sun"}, "clock cpu or wall"),
+        ({"time_of": "random"}, "'random' is no method with a script; those are slow, fast"),
+        ({"methods": {"a": {}}}, "one of script, untrained and without_network for the method 'a'"),
+        ({"methods": {"a": {"untrained": "b"}}, "time_of": None}, "'b' is no method with a script"),
+        ({"methods": {"a": 3}}, "Expected fields of the method 'a', got 3"),
+        ({"tasks": {"t": {}}}, "either probe or script for the task 't'"),
+        ({"tasks": {"t": {"probe": "classification"}}}, "data and column for the probe 't'"),
+        ({"tasks": {"t": {"script": "c.py"}}}, "metric and learning_rates"),
+        ({"tasks": {"t": {"prob": "classification"}}}, "Unknown fields of the task 't': prob"),
+    ],
+)
+def test_what_is_wrong_with_a_plan_is_said(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        read_plan(write(tmp_path, **changes))
+
+
+def test_a_plan_that_is_missing_or_no_mapping_or_incomplete(tmp_path):
+    with pytest.raises(ValueError, match="does not exist"):
+        read_plan(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(ValueError, match="must map names to values, got list"):
+        read_plan(tmp_path / "list.yaml")
+    (tmp_path / "short.yaml").write_text("steps: 3\n")
+    with pytest.raises(ValueError, match=r"The plan is incomplete: .*'data'"):
+        read_plan(tmp_path / "short.yaml")
+
+
+def test_cells_go_seed_by_seed_and_models_come_before_what_is_derived_from_them(tmp_path):
+    of_seed = [
+        ("slow", "steps"),
+        ("fast", "steps"),
+        ("random", "none"),
+        ("log-mel", "none"),
+        ("fast", "time"),
+    ]
+    assert list(cells(read_plan(write(tmp_path)))) == [
+        Cell(method, budget, seed) for seed in (1, 2) for method, budget in of_seed
+    ]
+    without_time = read_plan(write(tmp_path, time_of=None))
+    assert not [cell for cell in cells(without_time) if cell.budget == "time"]
+
+
+def test_marks_change_with_the_settings_they_stand_for_and_no_others(tmp_path):
+    def plan(**changes: Any) -> Plan:
+        return read_plan(write(tmp_path, **changes))
+
+    steps, equal_time, random = Cell("fast", "steps", 1), Cell("fast", "time", 1), Cell("random", "none", 1)
+    base = plan()
+    marks = {cell: pretraining_mark(base, cell) for cell in (steps, equal_time, random)}
+    assert len(set(marks.values())) == 3
+    other_clock = plan(clock="wall")
+    assert pretraining_mark(other_clock, steps) == marks[steps]
+    assert pretraining_mark(other_clock, equal_time) != marks[equal_time]
+    more = plan(steps=5)
+    assert pretraining_mark(more, steps) != marks[steps]
+    assert pretraining_mark(more, random) == marks[random]
+    others = plan(pretraining={"max_seconds": 5})
+    assert all(pretraining_mark(others, cell) != marks[cell] for cell in marks)
+    task = base.tasks["digits"]
+    assert task_mark(task) == task_mark(plan(steps=5).tasks["digits"]) != task_mark(base.tasks["reading"])
