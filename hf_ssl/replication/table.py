@@ -72,5 +72,5 @@ def _of(figures: Sequence[Mapping[str, Any]], column: Column) -> list[Mapping[st
 def _mean_and_spread(values: Sequence[float]) -> str:
     if not values:
         return "-"
-    spread = f" ({min(values):.1%} to {max(values):.1%})" if len(values) > 1 else ""
+    spread = f" ({min(values):.1%} to {max(values):.1%})" if min(values) < max(values) else ""
     return f"{np.mean(values):.1%}{spread}"

@@ -1,0 +1,127 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Tables in Markdown files, written from a results file, so that no figure in them is typed by hand.
+
+A table stands between two comments. The first says what is in it, as JSON; everything up to the second is replaced:
+
+    <!-- results: {"where": {"what": "probe"}, "rows": "arm", "columns": ["data", "method"], "value": "test"} -->
+    <!-- end of results -->
+    <!-- replication: "training_scripts/replications/speech.yaml" -->
+    <!-- end of replication -->
+
+Values are shares, written in per cent: the mean over the lines of a cell, with the smallest and the largest where they differ.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .replication.cells import read_filled
+from .replication.plan import read_plan
+from .replication.table import markdown_table
+from .results import read_results
+
+_BLOCK = re.compile(
+    r"^(?P<begin><!-- (?P<kind>results|replication): (?P<given>.*?) -->\n)"
+    r"(?P<table>.*?)^(?P<end><!-- end of (?P=kind) -->)",
+    re.DOTALL | re.MULTILINE,
+)
+
+
+@dataclass(frozen=True)
+class Pivot:
+    """A table of a results file.
+
+    Args:
+        where: Fields and the value, or list of values, that lines must have.
+        rows: The field that a row stands for.
+        columns: The fields whose values together are a column.
+        value: The field with the figure.
+        names: What to write instead of a value, of any field.
+        order: Rows that come first, in this order; the others as they come in the file.
+    """
+
+    where: Mapping[str, Any]
+    rows: str
+    columns: Sequence[str]
+    value: str = "test"
+    names: Mapping[str, str] = field(default_factory=dict)
+    order: Sequence[str] = ()
+
+
+def refresh(text: str, results_path: Path, root: Path) -> str:
+    """A Markdown text with all its tables written anew.
+
+    Args:
+        text: With comments as in the module's docstring.
+        results_path: The results file.
+        root: What paths of plans are relative to.
+
+    Raises:
+        ValueError: A comment cannot be understood, or no line of the file belongs to its table.
+    """
+
+    def render(match: re.Match[str]) -> str:
+        try:
+            given = json.loads(match["given"])
+        except ValueError as error:
+            raise ValueError(f"Expected JSON in the comment {match['begin'].strip()!r}: {error}.") from error
+        table = (
+            pivot_table(read_results(results_path), Pivot(**given))
+            if match["kind"] == "results"
+            else replication_table(root / given, results_path)
+        )
+        return f"{match['begin']}\n{table}\n{match['end']}"
+
+    return _BLOCK.sub(render, text)
+
+
+def pivot_table(results: Sequence[Mapping[str, Any]], pivot: Pivot) -> str:
+    """The Markdown of one table; a dash stands in an empty cell.
+
+    Raises:
+        ValueError: No result is what the pivot asks for, or one has no such field.
+    """
+    cells: dict[tuple[str, str], list[float]] = {}
+    for result in _selected(results, pivot.where):
+        row = pivot.names.get(result[pivot.rows], result[pivot.rows])
+        column = ", ".join(pivot.names.get(result[name], str(result[name])) for name in pivot.columns)
+        cells.setdefault((row, column), []).append(result[pivot.value])
+    if not cells:
+        raise ValueError(f"No line of the results has {dict(pivot.where)}.")
+    found = dict.fromkeys(row for row, _ in cells)
+    rows = [row for row in pivot.order if row in found] + [row for row in found if row not in pivot.order]
+    columns = list(dict.fromkeys(column for _, column in cells))
+    lines = [["", *columns], ["---"] * (len(columns) + 1)]
+    lines += [[row, *(_mean_and_spread(cells.get((row, column), [])) for column in columns)] for row in rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def replication_table(plan_path: Path, results_path: Path) -> str:
+    """The Markdown table of a plan, of the lines that its present settings made.
+
+    Raises:
+        ValueError: There is none.
+    """
+    plan = read_plan(plan_path)
+    filled = read_filled(plan, results_path)
+    if not filled.figures:
+        raise ValueError(f"{results_path} has no figure that the settings of {plan_path} made.")
+    return markdown_table(plan, filled)
+
+
+def _selected(results: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    for result in results:
+        if all(result.get(name) in (value if isinstance(value, list) else [value]) for name, value in where.items()):
+            yield result
+
+
+def _mean_and_spread(values: Sequence[float]) -> str:
+    if not values:
+        return "-"
+    spread = f" ({min(values):.1%} to {max(values):.1%})" if min(values) < max(values) else ""
+    return f"{np.mean(values):.1%}{spread}".replace("%", " %")

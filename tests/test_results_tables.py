@@ -1,0 +1,72 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+import json
+import re
+from pathlib import Path
+
+import pytest
+from training_helpers import load_script
+
+from hf_ssl.results_tables import Pivot, pivot_table, refresh
+
+LINES = [
+    {"what": "probe", "arm": "b", "data": "DIGITS", "method": "linear", "test": 0.5},
+    {"what": "probe", "arm": "a", "data": "DIGITS", "method": "linear", "test": 0.25},
+    {"what": "probe", "arm": "a", "data": "DIGITS", "method": "linear", "test": 0.75},
+    {"what": "probe", "arm": "a", "data": "ORDERS", "method": "linear", "test": 0.1},
+    {"what": "probe", "arm": "a", "data": "ORDERS", "method": "neighbours", "test": 0.9},
+    {"what": "other", "arm": "c"},
+]
+COMMENT = '<!-- results: {"where": {"what": "probe", "method": "linear"}, "rows": "arm", "columns": ["data"]} -->'
+
+
+@pytest.fixture
+def results(tmp_path: Path) -> Path:
+    path = tmp_path / "results.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in LINES))
+    return path
+
+
+def test_a_table_has_means_and_spreads_and_dashes():
+    table = pivot_table(LINES, Pivot({"what": "probe", "method": ["linear"]}, "arm", ["data"]))
+    assert table.splitlines() == [
+        "|  | DIGITS | ORDERS |",
+        "| --- | --- | --- |",
+        "| b | 50.0 % | - |",
+        "| a | 50.0 % (25.0 % to 75.0 %) | 10.0 % |",
+    ]
+
+
+def test_rows_and_columns_can_be_named_and_ordered():
+    pivot = Pivot({"what": "probe"}, "arm", ["data", "method"], names={"b": "ours", "linear": "probe"}, order=["a"])
+    lines = pivot_table(LINES, pivot).splitlines()
+    assert lines[0] == "|  | DIGITS, probe | ORDERS, probe | ORDERS, neighbours |"
+    assert [line.split(" | ")[0] for line in lines[2:]] == ["| a", "| ours"]
+
+
+def test_tables_in_a_text_are_written_anew_and_the_rest_stays(results, tmp_path):
+    text = f"# Title\n\n{COMMENT}\nold\n<!-- end of results -->\n\nText <!-- results are good -->\n"
+    new = refresh(text, results, tmp_path)
+    assert new.startswith(f"# Title\n\n{COMMENT}\n\n|  | DIGITS |")
+    assert new.endswith("|\n\n<!-- end of results -->\n\nText <!-- results are good -->\n")
+    assert "old" not in new
+    assert refresh(new, results, tmp_path) == new
+
+
+@pytest.mark.parametrize(
+    ("comment", "message"),
+    [
+        ("<!-- results: {rows} -->", "Expected JSON in the comment"),
+        (COMMENT.replace("linear", "cosine"), "No line of the results has"),
+    ],
+)
+def test_what_cannot_be_written_is_an_error(results, tmp_path, comment, message):
+    with pytest.raises(ValueError, match=message):
+        refresh(f"{comment}\n<!-- end of results -->\n", results, tmp_path)
+
+
+def test_our_pages_have_the_figures_of_our_results_file():
+    script = load_script("benchmarks/refresh_tables")
+    texts = "".join(script.read(page) for page in script.pages())
+    begun = len(re.findall(r"^<!-- (results|replication): ", texts, re.MULTILINE))
+    assert begun == len(re.findall(r"^<!-- end of (results|replication) -->", texts, re.MULTILINE)) > 0
+    assert script.main(["--check"]) == 0
