@@ -8,7 +8,8 @@ A table stands between two comments. The first says what is in it, as JSON; ever
     <!-- replication: "training_scripts/replications/speech.yaml" -->
     <!-- end of replication -->
 
-Values are shares, written in per cent: the mean over the lines of a cell, with the smallest and the largest where they differ.
+Values are shares, written in per cent: the mean over the lines of a cell, and where they differ the smallest and the
+largest.
 """
 
 import json
