@@ -29,6 +29,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_transcribe(commands)
     _add_features(commands)
     _add_plan(commands)
+    _add_benchmark(commands)
     _add_probe(commands)
     return parser
 
@@ -399,6 +400,39 @@ def _run_plan(arguments: argparse.Namespace) -> None:
     from .planning.command import run_plan
 
     run_plan(arguments)
+
+
+def _add_benchmark(commands: argparse._SubParsersAction) -> None:
+    benchmark = commands.add_parser(
+        "benchmark",
+        help="measure a recipe's training step on this machine, phase by phase",
+        description="Takes training steps of the recipe's model on noise of the longest length, and prints seconds by "
+        "phase, throughput, operations as a share of what matrix products reach here, and memory.",
+    )
+    benchmark.add_argument("recipe", metavar="RECIPE", help="YAML recipe of a pretrain_*.py script")
+    benchmark.add_argument("--items", type=int, metavar="N", help="clips, images or blocks (default: the recipe's)")
+    benchmark.add_argument("--seconds", type=float, metavar="S", help="length of clips (default: the longest)")
+    benchmark.add_argument("--precision", choices=("float32", "bfloat16"), help="default: the recipe's")
+    benchmark.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
+    benchmark.add_argument("--rounds", type=int, default=5, help="steps that count, after two (default: %(default)s)")
+    benchmark.add_argument("--compile", action="store_true", help="compile the model; stages are not told apart then")
+    benchmark.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="wins over the recipe's; may be repeated"
+    )
+    benchmark.add_argument("--output", metavar="FILE", help="write the figures as JSON")
+    benchmark.add_argument("--compare", metavar="FILE", help="print ratios to figures of an earlier --output")
+    benchmark.add_argument(
+        "--against",
+        choices=("transformers",),
+        help="instead of training, the encoder's forward pass beside transformers' own encoder of equal size",
+    )
+    benchmark.set_defaults(run=_run_benchmark)
+
+
+def _run_benchmark(arguments: argparse.Namespace) -> None:
+    from .benchmarking.command import run_command
+
+    run_command(arguments)
 
 
 def _add_export(commands: argparse._SubParsersAction) -> None:

@@ -9,38 +9,15 @@ from statistics import median
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, sdpa_backward_flop_count, sdpa_flop_count
 from transformers import AutoModelForPreTraining, PreTrainedConfig, PreTrainedModel
 
 from ..models.self_distillation import SelfDistillationModel
 from ..training.running import override_config
+from .flops import count_flops
 from .recipes import PlannedRecipe
 from .synthetic import make_batch
 
 _TIMED_STEPS = 2
-Shape = tuple[int, ...]
-
-
-def _attention_flops(query: Shape, key: Shape, value: Shape, *args: Any, **kwargs: Any) -> int:
-    return sdpa_flop_count(query, key, value)
-
-
-def _attention_backward_flops(
-    gradient: Shape, query: Shape, key: Shape, value: Shape, *args: Any, **kwargs: Any
-) -> int:
-    return sdpa_backward_flop_count(gradient, query, key, value)
-
-
-def _product_flops(total: Shape, left: Shape, right: Shape, *args: Any, **kwargs: Any) -> int:
-    return 2 * left[0] * left[1] * right[1]
-
-
-# Operations on CPUs that torch's counter does not know: attention, and products that are added in place.
-_CPU_OPERATIONS = {
-    torch.ops.aten.addmm_: _product_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops,
-    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward_flops,
-}
 
 
 @dataclass(frozen=True)
@@ -188,7 +165,7 @@ def _measure_step(recipe: PlannedRecipe, config: PreTrainedConfig, device: str) 
     one, two = (_to(make_batch(recipe, config, num_items), device) for num_items in (1, 2))
     bytes_of_one, bytes_of_two = (_count_bytes(recipe, model, batch, device) for batch in (one, two))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    with FlopCounterMode(display=False, custom_mapping=_CPU_OPERATIONS) as counter:
+    with count_flops() as counter:
         _train_step(recipe, model, optimizer, one, device)
     seconds = [_time_step(recipe, model, optimizer, one, device) for _ in range(_TIMED_STEPS)]
     return _Step(bytes_of_one, bytes_of_two, counter.get_total_flops(), median(seconds))

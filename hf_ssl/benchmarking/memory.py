@@ -1,0 +1,51 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""The highest memory of a step: of the GPU's allocator, or of this process."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+_PERIOD = 0.005  # seconds
+
+
+class PeakMemory:
+    """`bytes`: the most so far."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
+@contextmanager
+def peak_memory(device: str) -> Iterator[PeakMemory]:
+    """Watches memory while the context is open. On a CPU a thread reads the resident size every 5 ms, so that a higher
+    value of less time may be missed; Linux only, 0 elsewhere."""
+    peak = PeakMemory()
+    if device == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        yield peak
+        peak.bytes = torch.cuda.max_memory_allocated()
+        return
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            peak.bytes = max(peak.bytes, resident_bytes())
+            time.sleep(_PERIOD)
+
+    reader = threading.Thread(target=read, daemon=True)
+    reader.start()
+    try:
+        yield peak
+    finally:
+        stop.set()
+        reader.join()
+
+
+def resident_bytes() -> int:
+    """Resident size of this process; 0 where the system does not say it as Linux does."""
+    status = Path("/proc/self/statm")
+    return int(status.read_text().split()[1]) * 4096 if status.exists() else 0

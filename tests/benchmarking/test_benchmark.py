@@ -1,0 +1,142 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from hf_ssl.benchmarking.benchmark import BenchmarkConfig, TrainingStep, run_benchmark
+from hf_ssl.benchmarking.gemm import gemm_flops_per_second
+from hf_ssl.benchmarking.inference import compare_with_transformers, counterpart, format_inference
+from hf_ssl.benchmarking.memory import peak_memory, resident_bytes
+from hf_ssl.benchmarking.phases import Stopwatch, watch
+from hf_ssl.benchmarking.table import format_benchmark, format_comparison, read_benchmark, write_benchmark
+from hf_ssl.cli import main
+from hf_ssl.planning.flops import count_flops
+from hf_ssl.planning.recipes import load_recipe
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> str:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(
+        "# Global batch: 2 s of audio; must stay 4\nmodel_type: data2vec2-audio\nmodel_size: tiny\n"
+        "min_seconds: 0.1\nmax_seconds: 0.5\nmax_steps: 10\nper_device_train_batch_size: 4\nuse_cpu: true\n"
+    )
+    return str(path)
+
+
+def test_a_step_is_measured_whole_and_by_phase(recipe):
+    benchmark = run_benchmark(BenchmarkConfig(recipe, rounds=2))
+    assert (benchmark.model_type, benchmark.precision, benchmark.items) == ("data2vec2-audio", "float32", 4)
+    assert (benchmark.amount, benchmark.unit) == (2.0, "seconds")
+    assert len(benchmark.step_seconds) == 2
+    parts = {"local_encoder", "context_encoder", "trunk", "decoder", "teacher", "backward", "optimizer"}
+    assert parts | {"teacher's update", "loss and the rest"} <= set(benchmark.phases)
+    assert all(seconds >= 0 for seconds in benchmark.phases.values())
+    assert benchmark.flops > 1e6
+    assert 0 < benchmark.utilisation < 1
+    assert benchmark.peak_bytes > 2**20
+    text = format_benchmark(benchmark)
+    assert "2 s of audio" in text
+    assert "local_encoder" in text
+
+
+def test_length_batch_and_precision_can_be_chosen(recipe):
+    benchmark = run_benchmark(BenchmarkConfig(recipe, items=1, seconds=0.25, precision="bfloat16", rounds=1))
+    assert (benchmark.items, benchmark.amount, benchmark.precision) == (1, 0.25, "bfloat16")
+
+
+def test_the_file_of_a_benchmark_can_be_compared_with(recipe, tmp_path, capsys):
+    path = str(tmp_path / "before.json")
+    assert main(["benchmark", recipe, "--rounds", "1", "--output", path]) == 0
+    before = read_benchmark(path)
+    assert main(["benchmark", recipe, "--rounds", "1", "--items", "2", "--compare", path]) == 0
+    assert "not the same: items: 4 before, 2 now" in capsys.readouterr().out
+    same = format_comparison(before, before)
+    assert "step 1.00 times as fast, memory 1.00 times as much" in same
+    assert "not the same" not in same
+    write_benchmark(before, path)
+    assert read_benchmark(path) == before
+
+
+def test_what_cannot_be_compared_or_measured_is_an_error(recipe, tmp_path, capsys):
+    (tmp_path / "list.json").write_text("[]")
+    (tmp_path / "broken.json").write_text("{")
+    for name, message in (
+        ("none.json", "there is no"),
+        ("list.json", "was not written by"),
+        ("broken.json", "no JSON"),
+    ):
+        assert main(["benchmark", recipe, "--compare", str(tmp_path / name)]) == 1
+        assert message in capsys.readouterr().err
+    assert main(["benchmark", recipe, "--rounds", "0"]) == 1
+    assert "--rounds of at least 1" in capsys.readouterr().err
+    images = Path(__file__).parents[2] / "training_scripts/recipes/data2vec2_vision_laptop.yaml"
+    assert main(["benchmark", str(images), "--seconds", "2"]) == 1
+    assert "--seconds is for recipes of speech" in capsys.readouterr().err
+
+
+def test_stages_are_watched_only_within_the_context(recipe):
+    step = TrainingStep(load_recipe(recipe, {}), "cpu", "float32")
+    stopwatch = Stopwatch("cpu")
+    waveforms = torch.randn(2, 4000)
+    with watch(step.model, stopwatch):
+        step.model(input_values=waveforms)
+    step.model.update_teacher()
+    seconds = dict(stopwatch.seconds)
+    assert seconds["teacher"] > 0
+    step.model(input_values=waveforms)
+    assert stopwatch.seconds == seconds
+    assert "teacher_targets" not in vars(step.model)
+
+
+def test_only_the_outer_of_nested_phases_counts():
+    stopwatch = Stopwatch("cpu")
+    with stopwatch.phase("outer"), stopwatch.phase("inner"):
+        pass
+    assert set(stopwatch.seconds) == {"outer"}
+
+
+def test_operations_of_grouped_convolutions_are_those_of_their_groups():
+    convolution = nn.Conv1d(8, 16, kernel_size=3, groups=4)
+    inputs = torch.randn(2, 8, 12, requires_grad=True)
+    with count_flops() as counter:
+        convolution(inputs).sum().backward()
+    forward = 2 * (2 * 16 * 10) * (8 // 4 * 3)  # two per product and sum
+    assert counter.get_total_flops() == 3 * forward
+
+
+def test_the_speed_of_matrix_products_and_memory_are_measured():
+    assert gemm_flops_per_second("cpu", torch.float32) > 1e8
+    before = resident_bytes()
+    with peak_memory("cpu") as peak:
+        block = torch.ones(2**26)
+    assert peak.bytes >= before
+    assert block.numel() == 2**26
+
+
+def test_encoders_are_set_beside_those_of_transformers(recipe):
+    arms = compare_with_transformers(BenchmarkConfig(recipe, rounds=1, items=1))
+    assert [(arm.name, arm.attention) for arm in arms] == [
+        ("Data2Vec2AudioModel", "eager"),
+        ("Data2VecAudioModel", "eager"),
+        ("Data2Vec2AudioModel", "sdpa"),
+        ("Data2VecAudioModel", "sdpa"),
+    ]
+    assert "eager: ours" in format_inference(arms)
+    ours = data2vec2_audio_config("base")
+    theirs = counterpart(ours)
+    assert (theirs.hidden_size, theirs.num_hidden_layers) == (768, 12)
+    assert list(theirs.conv_dim) == list(ours.conv_dim)
+    with pytest.raises(ValueError, match="no encoder to set beside one of type 'best-rq'"):
+        counterpart(best_rq_config("tiny"))
+
+
+def test_figures_are_json_that_others_can_read(recipe, tmp_path):
+    write_benchmark(run_benchmark(BenchmarkConfig(recipe, rounds=1)), str(tmp_path / "b.json"))
+    given = json.loads((tmp_path / "b.json").read_text())
+    assert {"step_seconds", "phases", "flops", "peak_flops_per_second", "peak_bytes", "where"} <= set(given)
+    assert {"version", "commit", "machine", "torch"} == set(given["where"])
