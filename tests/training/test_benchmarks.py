@@ -150,3 +150,36 @@ def test_waveform_encoders_are_timed_side_by_side(capsys: pytest.CaptureFixture[
     assert ratios["transformers, float32"] == 1
     printed = capsys.readouterr().out
     assert all(arm in printed for arm in arms)
+
+
+def test_label_free_measures_are_set_beside_probes(tmp_path, capsys):
+    measures = load_script("benchmarks/health_and_probes").MEASURES
+    lines = []
+    for model, offset in (("a", 0.01), ("b", 0.02), ("c", 0.03)):
+        accuracies = [offset + depth / 10 for depth in (1, 2, 3)]
+        constant = dict.fromkeys(measures, 0.5)
+        # One measure that rises with the depth but falls from model to model.
+        layers = [
+            constant | {"rankme": accuracy, "mean_share": depth - offset} for depth, accuracy in enumerate(accuracies)
+        ]
+        lines.append({"what": "health", "arm": model, "model": model, "layers": layers})
+        probe = {
+            "what": "probe",
+            "arm": model,
+            "model": model,
+            "number": 0,
+            "method": "linear",
+            "by_layer": accuracies,
+        }
+        lines.append(probe | {"data": "DIGITS", "column": "label"})
+    path = tmp_path / "results.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    load_script("benchmarks/health_and_probes").main([str(path)])
+    printed = capsys.readouterr().out
+    assert "DIGITS, label, 3 models" in printed
+    assert "| rankme | +1.00 | +1.00 | +1.00 |" in printed
+    assert "| mean_share | +0.80 | +1.00 | -1.00 |" in printed
+    assert "| isoscore | +nan | +nan | +nan |" in printed  # it never changes
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines[:2]))
+    with pytest.raises(SystemExit, match="at least 3 models"):
+        load_script("benchmarks/health_and_probes").main([str(path)])
