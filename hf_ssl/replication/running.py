@@ -65,9 +65,11 @@ class ScriptRunner:
 
 
 def command_line(flags: Mapping[str, Any]) -> list[str]:
-    """Flags as words."""
+    """Flags as words; one whose value is `None` is left out."""
     words: list[str] = []
     for name, value in flags.items():
+        if value is None:
+            continue
         if isinstance(value, dict):
             words.append(f"--{name}={json.dumps(value)}")
         elif isinstance(value, list | tuple):

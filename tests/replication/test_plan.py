@@ -8,7 +8,7 @@ import yaml
 from hf_ssl.replication.cells import Cell, cells, pretraining_mark, task_mark
 from hf_ssl.replication.plan import Method, Plan, Task, read_plan
 
-SPEECH = Path(__file__).parents[2] / "training_scripts" / "replications" / "speech.yaml"
+PLANS = Path(__file__).parents[2] / "training_scripts" / "replications"
 
 
 def fields(**changes: Any) -> dict[str, Any]:
@@ -45,9 +45,10 @@ def test_a_plan_is_read(tmp_path):
     assert read_plan(write(tmp_path), data=["/mine"]).data == ["/mine"]
 
 
-def test_the_plan_of_speech_is_whole():
-    plan = read_plan(SPEECH)
-    scripts = SPEECH.parents[1]
+@pytest.mark.parametrize("name", ["speech", "images", "text"])
+def test_our_plans_are_whole(name):
+    plan = read_plan(PLANS / f"{name}.yaml")
+    scripts = PLANS.parent
     for method in plan.methods.values():
         for name in (method.script, method.recipe):
             assert name is None or (scripts / name).is_file()

@@ -175,7 +175,7 @@ def test_scripts_run_as_processes_and_their_failures_are_shown(tmp_path):
     (tmp_path / "good.py").write_text("import sys; print(sys.argv[1:]); sum(range(3_000_000))")
     (tmp_path / "bad.py").write_text("raise SystemExit('no such recipe')")
     runner = ScriptRunner(tmp_path)
-    flags = {"data": ["a", "b"], "bf16": True, "overrides": {"size": 3}}
+    flags = {"data": ["a", "b"], "bf16": True, "seed": None, "overrides": {"size": 3}}
     seconds = runner("good.py", "recipe.yaml", flags, tmp_path / "log.txt")
     said = (tmp_path / "log.txt").read_text()
     assert f"['{tmp_path}/recipe.yaml', '--data', 'a', 'b', '--bf16', 'True', '--overrides={{\"size\": 3}}']" in said
