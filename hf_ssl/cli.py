@@ -31,6 +31,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_plan(commands)
     _add_benchmark(commands)
     _add_probe(commands)
+    _add_report(commands)
     return parser
 
 
@@ -335,6 +336,58 @@ def _run_probe(arguments: argparse.Namespace) -> None:
             command=["hf-ssl", *arguments.argv],
         )
     )
+
+
+def _add_report(commands: argparse._SubParsersAction) -> None:
+    report = commands.add_parser(
+        "report",
+        help="write one HTML page on a training run: curves, health, what its features know, a sample",
+        description="Writes a page that needs nothing but a browser. With --data it holds a sample of the data, and "
+        "of recognisers transcripts; transcripts that training left in the folder are in it anyway.",
+    )
+    report.add_argument("folder", metavar="RUN_DIR", help="a training's --output_dir")
+    report.add_argument(
+        "--data",
+        nargs="+",
+        metavar="SOURCE",
+        help="recordings, images or texts, as training scripts take them: what the model makes of one is shown; of "
+        "recognisers, recordings with transcripts",
+    )
+    report.add_argument(
+        "--split", metavar="NAME", help="of --data with several (default: validation, if there is one)"
+    )
+    report.add_argument(
+        "--sample", type=int, default=0, metavar="N", help="which item of --data (default: %(default)s)"
+    )
+    report.add_argument(
+        "--text_column", metavar="NAME", help="with transcripts or texts (default: transcription, or text)"
+    )
+    report.add_argument("--image_column", default="image", metavar="NAME", help="default: %(default)s")
+    report.add_argument("--results", metavar="FILE", help="what hf-ssl probe --results wrote")
+    report.add_argument("--output", metavar="FILE", help="where to write (default: _report.html in RUN_DIR)")
+    report.set_defaults(run=_run_report)
+
+
+def _run_report(arguments: argparse.Namespace) -> None:
+    from .report import SampleSource, write_report
+    from .report.probes import read_results
+
+    sample = None
+    if arguments.data is not None:
+        sample = SampleSource(
+            data=arguments.data,
+            split=arguments.split,
+            index=arguments.sample,
+            text_column=arguments.text_column,
+            image_column=arguments.image_column,
+        )
+    path = write_report(
+        arguments.folder,
+        sample=sample,
+        probes=read_results(arguments.results) if arguments.results is not None else (),
+        output=arguments.output,
+    )
+    print(f"Wrote {path}.")
 
 
 def _add_inference_arguments(command: argparse.ArgumentParser) -> None:

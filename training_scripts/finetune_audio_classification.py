@@ -40,6 +40,7 @@ from hf_ssl.training.running import (
     open_skipped_files,
     override_config,
     push_run,
+    report_run,
     run_script,
     save_run,
     set_up_logging,
@@ -95,6 +96,7 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
     evaluate_run(trainer, make_eval_dataset(test_table, data_args, reading))
     logger.info(f"Data: {skipped.summary()}.")
     logger.info(f"The fine-tuned model is in {training_args.output_dir}.")
+    report_run(trainer)
     push_run(trainer, started_from=None if model_args.from_scratch else model_args.model_name_or_path)
     return trainer
 

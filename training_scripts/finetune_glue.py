@@ -43,6 +43,7 @@ from hf_ssl.training.running import (
     checkpoint_to_resume,
     override_config,
     push_run,
+    report_run,
     run_script,
     save_run,
     set_up_logging,
@@ -102,6 +103,7 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
         trainer.save_metrics(name, metrics)
         trainer.log_metrics(name, metrics)
     logger.info(f"The fine-tuned model is in {training_args.output_dir}.")
+    report_run(trainer)
     push_run(trainer, started_from=None if model_args.from_scratch else model_args.model_name_or_path)
     return trainer
 

@@ -74,6 +74,7 @@ from hf_ssl.training.running import (
     open_skipped_files,
     override_config,
     push_run,
+    report_run,
     run_script,
     save_run,
     set_up_logging,
@@ -112,6 +113,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
         trainer.save_metrics("eval", trainer.evaluate())
     logger.info(f"Data: {reading.skipped.summary()}.")
     logger.info(f"The pre-trained model is in {training_args.output_dir}.")
+    report_run(trainer)
     push_run(trainer, started_from=model_args.model_name_or_path)
     return trainer
 

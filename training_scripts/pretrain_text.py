@@ -29,6 +29,7 @@ from hf_ssl.training.running import (
     checkpoint_to_resume,
     override_config,
     push_run,
+    report_run,
     run_script,
     save_run,
     set_up_logging,
@@ -69,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> TextSelfDistillationTrainer:
     if data_args.eval_data:
         trainer.save_metrics("eval", trainer.evaluate())
     logger.info(f"The pre-trained model is in {training_args.output_dir}.")
+    report_run(trainer)
     push_run(trainer, started_from=model_args.model_name_or_path)
     return trainer
 

@@ -78,6 +78,7 @@ def pretrain(
     )
     seconds, step_seconds = train_and_time(trainer, family.bar_figures)
     trainer.save_model()
+    trainer.save_state()
     return PreTrained(folder, trainer.state.log_history, seconds, step_seconds, num_steps)
 
 

@@ -23,6 +23,8 @@ from ..evaluation.encoders import Representer, SpeechEncoder
 from ..evaluation.features import extract_features
 from ..evaluation.items import clips_of
 from ..evaluation.probing import linear_probe
+from ..report import write_report
+from ..report.probes import ProbeFigure
 from ..training.finetuning import transcript_table
 from .arms import CTCResult, CTCTask, PreTrained, has_fast_bfloat16, pretrain
 from .data import DemoData, LabelledSplits, own_data, synthetic_data, total_seconds
@@ -110,6 +112,7 @@ def run_demo(config: DemoConfig) -> list[dict[str, Any]]:
     print(f"  model     {pretrained.folder}   (AutoModel.from_pretrained reads it)")
     print(f"  curves    {run.folder / 'demo.png'}")
     print(f"  figures   {run.folder / 'results.json'}")
+    print(f"  report    {_report(run, pretrained, results)}")
     return results
 
 
@@ -289,6 +292,29 @@ def _write_results(run: _Run, pretrained: PreTrained, results: list[dict[str, An
         "results": results,
     }
     (run.folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+
+
+def _report(run: _Run, pretrained: PreTrained, results: list[dict[str, Any]]) -> str:
+    """Writes a page on pre-training with what the probes found; the demo does not fail by it. Says where it is."""
+    probes = [
+        ProbeFigure(
+            arm=result["arm"],
+            task="classification",
+            data="test",
+            column=result["task"],
+            method="linear",
+            metric=result["metric"],
+            test=result["value"],
+            by_layer=tuple(result["by_layer"]),
+        )
+        for result in results
+        if "by_layer" in result
+    ]
+    try:
+        path = write_report(pretrained.folder, probes=probes)
+    except Exception as error:
+        return f"could not be written ({type(error).__name__}: {error})"
+    return f"{path}   (open it in a browser; hf-ssl report {pretrained.folder} --data ... shows a sample too)"
 
 
 def _headline(text: str) -> None:

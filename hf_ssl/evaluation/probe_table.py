@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 # What is good if it is low.
-_ERROR_RATES = ("character error rate", "word error rate", "equal error rate")
+ERROR_RATES = ("character error rate", "word error rate", "equal error rate")
 
 
 def results_table(results: Sequence[dict[str, Any]], trivial: tuple[str, float]) -> str:
@@ -21,7 +21,7 @@ def results_table(results: Sequence[dict[str, Any]], trivial: tuple[str, float])
     arms = list(dict.fromkeys(result["arm"] for result in results))
     width = max(len(name) for name in (*arms, trivial[0]))
     for method, metric in _blocks(results):
-        direction = "lower is better" if metric in _ERROR_RATES else "higher is better"
+        direction = "lower is better" if metric in ERROR_RATES else "higher is better"
         lines += ["", f"{method}: {metric} on test, {direction}"]
         for arm in arms:
             runs = [

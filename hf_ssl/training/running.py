@@ -22,6 +22,7 @@ from ..data.images import ImageDataset
 from ..data.skipped import SkippedFiles
 from ..data.sources import load_audio_sources
 from ..hub import explain_hub_error
+from ..report import write_report
 from .allocator import keep_freed_memory
 from .arguments import FineTuningDataArguments, SpeechDataArguments
 from .checkpoints import last_complete_checkpoint
@@ -236,6 +237,19 @@ def evaluate_run(trainer: AudioTrainer, test_dataset: AudioDataset | ImageDatase
             metrics = trainer.evaluate(dataset, metric_key_prefix=name)
             trainer.save_metrics(name, metrics)
             trainer.log_metrics(name, metrics)
+
+
+def report_run(trainer: AudioTrainer) -> None:
+    """Writes a page on the run, `_report.html`, beside the model, and says where; a run does not fail by it."""
+    if not trainer.is_world_process_zero():
+        return
+    folder = str(trainer.args.output_dir)
+    try:
+        path = write_report(folder)
+    except Exception as error:
+        logger.warning(f"The report on the run could not be written ({type(error).__name__}: {error}).")
+        return
+    logger.info(f"Report: {path} ({shlex.join(['hf-ssl', 'report', folder])} --data ... shows a sample too)")
 
 
 def push_run(trainer: AudioTrainer, started_from: str | None) -> None:

@@ -50,6 +50,7 @@ from .monitoring import (
     sample_frames,
     target_entropy,
 )
+from .run_record import RunRecordCallback, recorded_warnings
 from .schedules import tri_stage_schedule
 
 logger = logging.getLogger(__name__)
@@ -67,6 +68,7 @@ class AudioTrainer(Trainer):
         if not any(isinstance(callback, NonFiniteGradientCallback) for callback in self.callback_handler.callbacks):
             self.add_callback(NonFiniteGradientCallback())
         self.add_callback(TerminationCallback())
+        self.add_callback(RunRecordCallback())
         # Batches of streams are put together in each process: their padded lengths differ.
         if isinstance(self.train_dataset, IterableDataset):
             self.accelerator.dataloader_config.dispatch_batches = False
@@ -170,7 +172,8 @@ class AudioTrainer(Trainer):
         """As in transformers; going on from a checkpoint of a run with other global batches is refused."""
         if isinstance(resume_from_checkpoint, str):
             check_same_batches(resume_from_checkpoint, self._batches_of_seconds())
-        result = super().train(resume_from_checkpoint, *args, **kwargs)
+        with recorded_warnings(self.args):
+            result = super().train(resume_from_checkpoint, *args, **kwargs)
         self._report_stream()
         return result
 
