@@ -314,7 +314,7 @@ def _report(run: _Run, pretrained: PreTrained, results: list[dict[str, Any]]) ->
         path = write_report(pretrained.folder, probes=probes)
     except Exception as error:
         return f"could not be written ({type(error).__name__}: {error})"
-    return f"{path}   (open it in a browser; hf-ssl report {pretrained.folder} --data ... shows a sample too)"
+    return f"{path}   (for a browser; `hf-ssl report` with --data shows a sample too)"
 
 
 def _headline(text: str) -> None:

@@ -5,7 +5,7 @@ import csv
 import json
 import math
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,7 +40,7 @@ class Run:
         config, preprocessor: As in the files of the model, empty without them.
         results: Figures by the name of the file: `"train"`, `"eval"`, `"test"`.
         skipped: Reasons by file.
-        events: Lines of the run record, in order.
+        events: Lines of the run record since the run began, in order.
         has_record: Whether there is a run record.
         checkpoints: Steps of the checkpoints and whether each is marked as whole.
         transcripts: Pairs of reference and hypothesis by the name of the evaluation.
@@ -103,7 +103,7 @@ def read_run(folder: str | Path) -> Run:
             for entry in _read_lines(folder / SKIPPED_FILES_NAME, problems)
             if "file" in entry and "reason" in entry
         },
-        events=list(_read_lines(folder / RUN_RECORD_NAME, problems)),
+        events=_newest_run(_read_lines(folder / RUN_RECORD_NAME, problems)),
         has_record=(folder / RUN_RECORD_NAME).is_file(),
         checkpoints={step: (path / COMPLETE_NAME).is_file() for step, path in checkpoints.items()},
         transcripts=_read_transcripts(folder, problems),
@@ -219,6 +219,14 @@ def _read_lines(path: Path, problems: list[str]) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(entry, dict):
             yield entry
+
+
+def _newest_run(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Without those of earlier runs with the same folder: from the last that began anew."""
+    newest: list[dict[str, Any]] = []
+    for event in events:
+        newest = [event] if event.get("what") == "begin" else [*newest, event]
+    return newest
 
 
 def _read_transcripts(folder: Path, problems: list[str]) -> dict[str, list[tuple[str, str]]]:

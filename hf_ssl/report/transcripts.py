@@ -49,16 +49,18 @@ def _marked(reference: str, hypothesis: str) -> Markup:
 def _parts(reference: str, hypothesis: str) -> Iterator[Child]:
     said, heard = reference.split(), hypothesis.split()
     if not said:  # nothing to align with
-        yield element("ins", hypothesis) if heard else ""
+        yield element("ins", hypothesis) if heard else None
         return
     for chunk in jiwer.process_words(" ".join(said), " ".join(heard)).alignments[0]:
         left = " ".join(said[chunk.ref_start_idx : chunk.ref_end_idx])
         right = " ".join(heard[chunk.hyp_start_idx : chunk.hyp_end_idx])
         if chunk.type == "equal":
             yield left
-        else:
-            yield [element("del", left) if left else None, " " if left and right else None]
-            yield element("ins", right) if right else None
+            continue
+        if left:
+            yield element("del", left)
+        if right:
+            yield element("ins", right)
 
 
 def _rate(reference: str, hypothesis: str) -> Child:

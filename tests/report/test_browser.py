@@ -1,0 +1,92 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""The page in a real browser: nothing goes wrong in its script, and nothing is asked of the network."""
+
+import json
+import shutil
+import socketserver
+import subprocess
+import threading
+from pathlib import Path
+
+import pytest
+from report_helpers import HOSTILE, a_log, write_lines
+
+from hf_ssl.report import write_report
+
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+
+pytestmark = pytest.mark.skipif(BROWSER is None, reason="neither chromium nor google-chrome is installed")
+
+QUIET = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+]
+
+
+class _Proxy(socketserver.BaseRequestHandler):
+    """Notes that a connection was made, and ends it."""
+
+    def handle(self) -> None:
+        self.server.requests.append(self.request.recv(200))  # type: ignore[attr-defined]
+
+
+@pytest.fixture
+def proxy():
+    """A proxy that everything the browser asks for must go through, on the loopback."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Proxy) as server:
+        server.daemon_threads = True
+        server.requests = []  # type: ignore[attr-defined]
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def load(page: Path, proxy, tmp_path: Path) -> str:
+    """The document after its script ran, with what the console and the network's log said."""
+    flags = [*QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0"]
+    flags += [f"--proxy-server=127.0.0.1:{proxy.server_address[1]}", f"--log-net-log={tmp_path / 'net.json'}"]
+    command = [str(BROWSER), *flags, "--virtual-time-budget=2000", "--dump-dom", page.as_uri()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    console = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    assert console == []
+    return done.stdout
+
+
+def urls_requested(tmp_path: Path) -> set[str]:
+    """Of the browser's log of the network, which it may not have closed."""
+    text = (tmp_path / "net.json").read_text(encoding="utf-8").rstrip().rstrip(",")
+    events = json.loads(text if text.endswith("}") and '"polledData"' in text else f"{text}]}}")["events"]
+    found = {event["params"]["url"] for event in events if "url" in event.get("params", {})}
+    return {url for url in found if url.startswith(("http", "ws"))}
+
+
+def test_nothing_is_requested_and_the_script_runs(make_run, proxy, tmp_path):
+    log = [entry | {HOSTILE: 1.0} for entry in a_log()]
+    folder = make_run(log)
+    write_lines(folder / "_run_record.jsonl", [{"what": "begin"}, {"what": "warning", "message": HOSTILE}])
+    document = load(write_report(folder), proxy, tmp_path)
+    assert 'data-script="ran"' in document
+    assert "<title>hacked" not in document
+    assert document.count("<img") == 0
+    # The browser itself may look for updates of its own; the page must not have asked for anything.
+    assert not any("example.com" in url for url in urls_requested(tmp_path))
+    assert not any(b"example.com" in request for request in proxy.requests)
+
+
+def test_the_check_itself_sees_requests_and_errors(proxy, tmp_path):
+    """Otherwise the test above could not fail."""
+    page = tmp_path / "bad.html"
+    page.write_text('<!doctype html><html><body><img src="http://example.com/x.png"></body></html>')
+    load(page, proxy, tmp_path)
+    assert any(b"example.com" in request for request in proxy.requests)
+    page.write_text("<!doctype html><html><body><script>undefinedFunction()</script></body></html>")
+    with pytest.raises(AssertionError, match="undefinedFunction"):
+        load(page, proxy, tmp_path / "second")
