@@ -57,11 +57,11 @@ def format_ticks(ticks: Sequence[float], is_share: bool = False) -> list[str]:
     factor, unit = (100.0, " %") if is_share else (1.0, "")
     scaled = [factor * tick for tick in ticks]
     largest = max(map(abs, scaled), default=0.0)
-    if len(ticks) < 2 or largest >= 1e6 or largest < 1e-2:
+    if len(ticks) < 2 or largest >= 1e6 or largest < 1e-4:
         return [format_share(tick) if is_share else format_number(tick) for tick in ticks]
     step = min(right - left for left, right in pairwise(scaled))
     decimals = next(places for places in range(12) if abs(round(step, places) - step) < 0.01 * step)
-    return [f"{value:,.{decimals}f}{unit}".replace("-", _MINUS) for value in scaled]
+    return [f"{value:,.{decimals if value else 0}f}{unit}".replace("-", _MINUS) for value in scaled]
 
 
 def nice_ticks(low: float, high: float, most: int = 4) -> list[float]:

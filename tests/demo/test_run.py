@@ -98,7 +98,11 @@ def test_own_recordings_without_labels_are_pretrained_on(tmp_path: Path, capsys:
     write_clips(tmp_path / "own", 12, {})
     assert run_demo(DemoConfig(output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), **QUICK)) == []
     assert (tmp_path / "out" / "demo.png").is_file()
-    assert "No transcripts" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "No transcripts" in printed
+    report = tmp_path / "out" / "pretrained" / "_report.html"
+    assert f"report    {report}" in printed
+    assert "Spread of the targets" in report.read_text()
 
 
 def test_unknown_label_column_is_named(tmp_path: Path) -> None:

@@ -81,6 +81,18 @@ def test_nothing_is_requested_and_the_script_runs(make_run, proxy, tmp_path):
     assert not any(b"example.com" in request for request in proxy.requests)
 
 
+def test_values_are_shown_under_the_pointer(make_run, proxy, tmp_path):
+    path = write_report(make_run())
+    move = """<script>
+      const chart = document.querySelector("svg[data-series]"), box = chart.getBoundingClientRect();
+      chart.dispatchEvent(new PointerEvent("pointermove", {clientX: box.left + 0.5 * box.width}));
+    </script></body>"""
+    path.write_text(path.read_text().replace("</body>", move))
+    readout = load(path, proxy, tmp_path).split('class="readout">')[1].split("</p>")[0]
+    assert "step" in readout
+    assert 100 < int(readout.split("step ")[1].split("<")[0]) < 300  # of 400
+
+
 def test_the_check_itself_sees_requests_and_errors(proxy, tmp_path):
     """Otherwise the test above could not fail."""
     page = tmp_path / "bad.html"

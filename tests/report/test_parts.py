@@ -77,6 +77,7 @@ def test_ticks_are_round_and_told_apart():
         assert low - 1e-9 <= ticks[0] < ticks[-1] <= high * (1 + 1e-9)
         assert len(set(format_ticks(ticks))) == len(ticks)
     assert format_ticks([0.0, 0.25], is_share=True) == ["0 %", "25 %"]
+    assert format_ticks([0.0, 5e-4, 1e-3]) == ["0", "0.0005", "0.0010"]
 
 
 @pytest.mark.parametrize(
