@@ -88,9 +88,9 @@ OBJECTIVE = ChartGroup(
         Chart(
             "Error rates in evaluation", {"eval_wer": "words", "eval_cer": "characters"}, "Lower is better.", "share"
         ),
-        Chart("Accuracy in evaluation", {"eval_accuracy": "accuracy"}, "Higher is better.", "share"),
+        Chart("Accuracy in evaluation", {"eval_accuracy": "accuracy", "eval_f1": "F1"}, "Higher is better.", "share"),
         Chart("Equal error rate in evaluation", {"eval_eer": "EER"}, "Lower is better.", "share"),
-        Chart("Mean average precision in evaluation", {"eval_map": "mAP"}, "Higher is better.", "share"),
+        Chart("Mean average precision in evaluation", {"eval_mAP": "mAP"}, "Higher is better.", "share"),
     ),
 )
 
@@ -203,7 +203,7 @@ DATA = ChartGroup(
 _KNOWN_GROUPS = (OBJECTIVE, TARGETS, HEALTH, OPTIMISATION, DATA)
 # Of no use as curves: totals of the end, times, and what another figure says too.
 _NOT_DRAWN = ("epoch", "total_flos", "codes_counted", "visible_share", "num_input_tokens_seen")
-_NOT_DRAWN_ENDS = ("_runtime", "_per_second", "_samples")
+_NOT_DRAWN_ENDS = ("_runtime", "_per_second", "_samples", "_trials")
 _HEALTH_BEGINS = ("health_", "rank", "within_", "between_")
 
 

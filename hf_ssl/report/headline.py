@@ -11,6 +11,7 @@ from .charts import TARGETS, is_drawn, num_not_finite
 from .faults import grouped_warnings, num_resumes, unmarked_checkpoints
 from .markup import Markup, element
 from .numbers import format_count, format_duration, format_number, format_share
+from .privacy import without_paths
 from .run_folder import STATE_NAME, Run
 from .section import facts
 
@@ -34,6 +35,14 @@ _PURPOSES = {
     "ForImageClassification": "fine-tuning to classify",
     "ForAudioFrameClassification": "fine-tuning to classify frames",
     "ForXVector": "fine-tuning to tell speakers apart",
+}
+_RESULTS = {
+    "wer": "Word error rate",
+    "cer": "Character error rate",
+    "accuracy": "Accuracy",
+    "f1": "F1",
+    "mAP": "Mean average precision",
+    "eer": "Equal error rate",
 }
 
 Tone = Literal["good", "look", "bad", "note"]
@@ -93,18 +102,16 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
     first, last = run.first("loss"), run.last("loss")
     if first is not None and last is not None:
         yield "Loss", f"{format_number(first)} → {format_number(last)}"
-    for name, label in (
-        ("wer", "Word error rate"),
-        ("cer", "Character error rate"),
-        ("accuracy", "Accuracy"),
-        ("eer", "Equal error rate"),
-    ):
-        found = [
-            (part, figures[f"{part}_{name}"]) for part, figures in run.results.items() if f"{part}_{name}" in figures
-        ]
-        for part, value in found:
-            yield f"{label}, {part}", format_share(value)
+    yield from _results(run)
     yield f"{'Finished' if _has_ended(run) else 'Last written'} (UTC)", _when(run)
+
+
+def _results(run: Run) -> Iterator[tuple[str, str]]:
+    """Of every evaluation after training."""
+    for name, label in _RESULTS.items():
+        for part, figures in run.results.items():
+            if f"{part}_{name}" in figures:
+                yield f"{label}, {part}", format_share(figures[f"{part}_{name}"])
 
 
 def _steps(run: Run) -> str:
@@ -140,7 +147,7 @@ def _number(value: object) -> float | None:
 def remarks_on(run: Run) -> list[Remark]:
     """What went well and what did not, the worst first."""
     remarks = [*_end(run), *_not_finite(run), *_loss(run), *_limits(run), *_record(run), *_data(run)]
-    remarks += [Remark("bad", problem) for problem in run.problems]
+    remarks += [Remark("bad", without_paths(problem)) for problem in run.problems]
     order: list[Tone] = ["bad", "look", "good", "note"]
     return sorted(remarks, key=lambda remark: order.index(remark.tone))
 

@@ -15,6 +15,8 @@ from .numbers import format_share
 from .privacy import last_name
 from .section import Section, table
 
+# As many as page.css has.
+NUM_COLOURS = 8
 _METHODS = {
     "weighted_sum": "Weighted sum of layers",
     "linear": "Linear classifier",
@@ -101,7 +103,7 @@ def _table(figures: Sequence[ProbeFigure], methods: list[tuple[str, str]], arms:
     header = ["On test", *(f"{_METHODS.get(method, method)}, {metric}" for method, metric in methods)]
     rows: list[list[Child]] = []
     for number, arm in enumerate(arms):
-        cells: list[Child] = [element("span", arm, class_=f"reading s{number}")]
+        cells: list[Child] = [element("span", arm, class_=f"reading s{number % NUM_COLOURS}")]
         for method in methods:
             values = [f.test for f in figures if f.arm == arm and (f.method, f.metric) == method]
             cells.append(_mean(values))
@@ -121,7 +123,9 @@ def _mean(values: Sequence[float]) -> Child:
 def _chart(figures: Sequence[ProbeFigure], arms: list[str]) -> Child:
     first = figures[0]
     layers = [
-        Layers(arm, arms.index(arm), [f.by_layer for f in figures if f.arm == arm and len(f.by_layer) > 1])
+        Layers(
+            arm, arms.index(arm) % NUM_COLOURS, [f.by_layer for f in figures if f.arm == arm and len(f.by_layer) > 1]
+        )
         for arm in arms
     ]
     layers = [line for line in layers if line.runs]

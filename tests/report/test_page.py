@@ -52,12 +52,14 @@ def read_page(path: Path) -> PageReader:
 def test_a_page_says_what_was_run(make_run):
     folder = make_run()
     write_json(folder / "train_results.json", {"train_runtime": 75.0})
+    write_json(folder / "test_results.json", {"test_eer": 0.25, "test_trials": 9})
     path = write_report(folder)
     assert path == folder / REPORT_NAME
     page = read_page(path)
     for words in (
         "data2vec 2.0, speech: pre-training",
         "1 min 15 s",
+        "Equal error rate, test 25.0 %",
         "Its targets have not collapsed",
         "kept no record",
         "Spread of the targets",
