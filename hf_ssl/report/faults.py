@@ -92,7 +92,7 @@ def _skipped(run: Run) -> Child:
     return [
         element("h3", "Files left out"),
         foldable(
-            f"{len(run.skipped):,} files: {summary}",
+            f"{len(run.skipped):,} in all: {summary}",
             table(("File", "Reason"), rows),
             element("p", f"And {more:,} more, in _skipped_files.jsonl.") if more > 0 else None,
         ),
@@ -104,7 +104,7 @@ def _checkpoints(run: Run) -> Child:
     if not run.checkpoints:
         return None
     if not unmarked:
-        return element("p", f"{len(run.checkpoints)} checkpoint(s), all whole.")
+        return element("p", f"{len(run.checkpoints)} checkpoint(s), all marked as whole.")
     if not run.has_record:  # of a program that does not mark them
         return element("p", f"{len(run.checkpoints)} checkpoint(s); whether they are whole was not written down.")
     return element(
