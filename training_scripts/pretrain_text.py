@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Pre-trains a text model with data2vec 2.0 on plain text.
+"""Pre-trains a text model with data2vec 2.0 or data2vec on plain text.
 
     python pretrain_text.py --model_size small --train_tokenizer 8000 --data TEXTS --max_steps 2000 --output_dir MODEL
+    python pretrain_text.py recipes/data2vec_text_laptop.yaml --data TEXTS --output_dir MODEL
     accelerate launch pretrain_text.py recipes/data2vec2_text_base.yaml --tokenizer roberta-base --data TEXTS \
         --output_dir MODEL
 
@@ -17,14 +18,20 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import AutoTokenizer, PreTrainedTokenizerBase, set_seed
+from transformers import AutoConfig, AutoTokenizer, Data2VecTextConfig, PreTrainedTokenizerBase, set_seed
 
-from hf_ssl import Data2Vec2TextConfig, Data2Vec2TextForPreTraining
-from hf_ssl.data.collators_text import DataCollatorForData2Vec2Text
+from hf_ssl import (
+    Data2Vec2TextConfig,
+    Data2Vec2TextForPreTraining,
+    Data2VecTextForPreTraining,
+    Data2VecTextPreTrainingConfig,
+)
+from hf_ssl.data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
 from hf_ssl.data.text import PackedTextDataset, block_token_ids, iterate_texts, load_text_sources
+from hf_ssl.models.configuration_data2vec_pretraining import as_pretraining_config, longest_text
 from hf_ssl.training import TextSelfDistillationTrainer, health_guards
 from hf_ssl.training.arguments import parse_arguments
-from hf_ssl.training.model_sizes import data2vec2_text_config
+from hf_ssl.training.model_sizes import data2vec2_text_config, data2vec_text_config
 from hf_ssl.training.running import (
     checkpoint_to_resume,
     override_config,
@@ -39,6 +46,9 @@ from hf_ssl.training.text_tokenizers import train_tokenizer
 
 logger = logging.getLogger("hf_ssl.pretrain_text")
 
+TextConfig = Data2Vec2TextConfig | Data2VecTextPreTrainingConfig
+TextModel = Data2Vec2TextForPreTraining | Data2VecTextForPreTraining
+
 
 def main(argv: Sequence[str] | None = None) -> TextSelfDistillationTrainer:
     model_args, data_args, training_args = parse_arguments(
@@ -50,17 +60,13 @@ def main(argv: Sequence[str] | None = None) -> TextSelfDistillationTrainer:
 
     tokenizer = make_tokenizer(model_args, data_args, checkpoint)
     model = make_model(model_args, tokenizer)
-    if data_args.block_size > model.config.max_position_embeddings:
-        raise ValueError(
-            f"--block_size {data_args.block_size} is longer than the model's {model.config.max_position_embeddings} "
-            "positions (`max_position_embeddings`)."
-        )
+    check_block_size(data_args.block_size, model.config)
     trainer = TextSelfDistillationTrainer(
         model=model,
         args=training_args,
         train_dataset=make_train_dataset(data_args, training_args, tokenizer),
         eval_dataset=make_eval_dataset(data_args, tokenizer),
-        data_collator=DataCollatorForData2Vec2Text(model.config),
+        data_collator=make_collator(model.config, tokenizer),
         processing_class=tokenizer,
         callbacks=health_guards(training_args),
     )
@@ -98,25 +104,38 @@ def make_tokenizer(
     )
 
 
-def make_model(model_args: TextModelArguments, tokenizer: PreTrainedTokenizerBase) -> Data2Vec2TextForPreTraining:
-    """A new model for the tokenizer, or a saved one with its teacher."""
+def make_model(model_args: TextModelArguments, tokenizer: PreTrainedTokenizerBase) -> TextModel:
+    """A new model for the tokenizer, or a saved one with its teacher, if it has one."""
     if model_args.model_name_or_path is None:
-        return Data2Vec2TextForPreTraining(make_config(model_args, tokenizer))
-    config = Data2Vec2TextConfig.from_pretrained(model_args.model_name_or_path)
-    config = override_config(config, model_args.overrides)
-    model = Data2Vec2TextForPreTraining.from_pretrained(model_args.model_name_or_path, config=config)
+        config = make_config(model_args, tokenizer)
+    else:
+        config = override_config(saved_config(model_args), model_args.overrides)
+    model_class: type[TextModel] = Data2Vec2TextForPreTraining
+    if isinstance(config, Data2VecTextPreTrainingConfig):
+        model_class = Data2VecTextForPreTraining
+    if model_args.model_name_or_path is None:
+        return model_class(config)
+    model = model_class.from_pretrained(model_args.model_name_or_path, config=config)
     if model_args.reset_teacher:
         model.reset_teacher()
     return model
 
 
-def make_config(model_args: TextModelArguments, tokenizer: PreTrainedTokenizerBase) -> Data2Vec2TextConfig:
+def saved_config(model_args: TextModelArguments) -> TextConfig:
+    """The configuration of a saved model; of data2vec also of one that transformers saved."""
+    config = AutoConfig.from_pretrained(model_args.model_name_or_path)
+    if config.model_type != model_args.model_type:
+        raise ValueError(
+            f"{model_args.model_name_or_path} is a model of type {config.model_type!r}, but --model_type is "
+            f"{model_args.model_type!r}."
+        )
+    if isinstance(config, Data2VecTextConfig):
+        return as_pretraining_config(config, Data2VecTextPreTrainingConfig)
+    return config
+
+
+def make_config(model_args: TextModelArguments, tokenizer: PreTrainedTokenizerBase) -> TextConfig:
     """The configuration of a named size or of a file, with the tokenizer's numbers and the overrides."""
-    if model_args.model_size is not None:
-        config = data2vec2_text_config(model_args.model_size)
-    else:
-        assert model_args.config is not None
-        config = Data2Vec2TextConfig(**json.loads(Path(model_args.config).read_text(encoding="utf-8")))
     begin, end = block_token_ids(tokenizer)
     numbers = {
         "vocab_size": len(tokenizer),
@@ -124,7 +143,44 @@ def make_config(model_args: TextModelArguments, tokenizer: PreTrainedTokenizerBa
         "eos_token_id": end,
         "pad_token_id": tokenizer.pad_token_id,
     }
-    return override_config(config, numbers | model_args.overrides)
+    return override_config(new_config(model_args), numbers | model_args.overrides)
+
+
+def new_config(model_args: TextModelArguments) -> TextConfig:
+    """The configuration of a named size or of a file, which need not name the type."""
+    if model_args.model_size is not None:
+        match model_args.model_type:
+            case "data2vec2-text":
+                return data2vec2_text_config(model_args.model_size)
+            case "data2vec-text":
+                return data2vec_text_config(model_args.model_size)
+    assert model_args.config is not None
+    fields = json.loads(Path(model_args.config).read_text(encoding="utf-8"))
+    model_type = fields.pop("model_type", model_args.model_type)
+    if model_type != model_args.model_type:
+        raise ValueError(
+            f"{model_args.config} is of a model of type {model_type!r}, but --model_type is {model_args.model_type!r}."
+        )
+    return Data2Vec2TextConfig(**fields) if model_type == "data2vec2-text" else Data2VecTextPreTrainingConfig(**fields)
+
+
+def check_block_size(block_size: int, config: TextConfig) -> None:
+    """Raises if the model cannot read blocks of so many tokens."""
+    is_data2vec = isinstance(config, Data2VecTextPreTrainingConfig)
+    longest = longest_text(config) if is_data2vec else config.max_position_embeddings
+    if block_size > longest:
+        raise ValueError(
+            f"--block_size {block_size} is longer than the model's {longest} positions (`max_position_embeddings`)."
+        )
+
+
+def make_collator(
+    config: TextConfig, tokenizer: PreTrainedTokenizerBase
+) -> DataCollatorForData2Vec2Text | DataCollatorForData2VecText:
+    """That of the model's family."""
+    if isinstance(config, Data2VecTextPreTrainingConfig):
+        return DataCollatorForData2VecText(config, tokenizer.mask_token_id)
+    return DataCollatorForData2Vec2Text(config)
 
 
 def make_train_dataset(

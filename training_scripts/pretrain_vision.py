@@ -1,8 +1,9 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Pre-trains an image model with data2vec 2.0 on images without labels.
+"""Pre-trains an image model with data2vec 2.0 or data2vec on images without labels.
 
     python pretrain_vision.py --model_size small --data IMAGES --output_dir MODEL
+    python pretrain_vision.py recipes/data2vec_vision_laptop.yaml --data IMAGES --output_dir MODEL
     accelerate launch pretrain_vision.py recipes/data2vec2_vision_base.yaml --data IMAGENET --output_dir MODEL
 
 Flags are those below and all of `transformers.TrainingArguments`; a YAML recipe may come first, flags win over it.
@@ -14,12 +15,25 @@ import logging
 from collections.abc import Sequence
 from pathlib import Path
 
-from transformers import AutoConfig, AutoModelForPreTraining, PreTrainedModel, ViTImageProcessorPil, set_seed
+from transformers import (
+    AutoConfig,
+    AutoModelForPreTraining,
+    Data2VecVisionConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    ViTImageProcessorPil,
+    set_seed,
+)
 
-from hf_ssl import Data2Vec2VisionConfig
-from hf_ssl.data.collators_images import DataCollatorForData2Vec2Vision
+from hf_ssl import Data2Vec2VisionConfig, Data2VecVisionPreTrainingConfig
+from hf_ssl.data.collators_images import (
+    DataCollatorForData2Vec2Vision,
+    DataCollatorForData2VecVision,
+    square_size,
+)
 from hf_ssl.data.image_augmentation import RandomResizedCrop
 from hf_ssl.data.images import ImageDataset, load_images
+from hf_ssl.models.configuration_data2vec_pretraining import as_pretraining_config
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
 from hf_ssl.training import ImageSelfDistillationTrainer, health_guards
 from hf_ssl.training.arguments import parse_arguments
@@ -28,7 +42,7 @@ from hf_ssl.training.image_arguments import (
     ImagePreTrainingArguments,
     ImagePreTrainingDataArguments,
 )
-from hf_ssl.training.model_sizes import data2vec2_vision_config
+from hf_ssl.training.model_sizes import data2vec2_vision_config, data2vec_vision_config
 from hf_ssl.training.running import (
     checkpoint_to_resume,
     open_skipped_files,
@@ -41,6 +55,8 @@ from hf_ssl.training.running import (
 )
 
 logger = logging.getLogger("hf_ssl.pretrain_vision")
+
+VisionConfig = Data2Vec2VisionConfig | Data2VecVisionPreTrainingConfig
 
 
 def main(argv: Sequence[str] | None = None) -> ImageSelfDistillationTrainer:
@@ -55,14 +71,14 @@ def main(argv: Sequence[str] | None = None) -> ImageSelfDistillationTrainer:
     image_processor = make_processor(model_args, model.config)
     skipped = open_skipped_files(training_args)
     seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
-    crop = RandomResizedCrop(model.config.image_size, tuple(data_args.crop_scale))
+    crop = RandomResizedCrop(square_size(model.config), tuple(data_args.crop_scale))
     train_table = load_images(data_args.data, split=data_args.split, image_column=data_args.image_column)
     trainer = ImageSelfDistillationTrainer(
         model=model,
         args=training_args,
         train_dataset=ImageDataset(train_table, seed=seed, skipped=skipped, transform=crop),
         eval_dataset=make_eval_dataset(data_args, skipped),
-        data_collator=DataCollatorForData2Vec2Vision(image_processor, model.config),
+        data_collator=make_collator(image_processor, model.config),
         processing_class=image_processor,
         callbacks=health_guards(training_args),
     )
@@ -89,27 +105,57 @@ def make_model(model_args: ImageModelArguments) -> PreTrainedModel:
     return model
 
 
-def make_config(model_args: ImageModelArguments) -> Data2Vec2VisionConfig:
+def make_config(model_args: ImageModelArguments) -> VisionConfig:
     """The configuration of a named size, of a file or of a saved model, with the overrides."""
     if model_args.model_size is not None:
-        config = data2vec2_vision_config(model_args.model_size)
+        config = config_of_size(model_args.model_type, model_args.model_size)
     elif model_args.config is not None:
-        fields = json.loads(Path(model_args.config).read_text(encoding="utf-8"))
-        config = AutoConfig.for_model(fields.pop("model_type", model_args.model_type), **fields)
+        config = config_of_file(model_args.model_type, model_args.config)
     else:
         config = AutoConfig.from_pretrained(model_args.model_name_or_path)
-    if not isinstance(config, Data2Vec2VisionConfig):
+    if config.model_type != model_args.model_type:
         raise ValueError(
             f"{model_args.model_name_or_path or model_args.config} is a model of type {config.model_type!r}, not of "
-            f"type {Data2Vec2VisionConfig.model_type!r}."
+            f"type {model_args.model_type!r} (`--model_type`)."
         )
+    if isinstance(config, Data2VecVisionConfig):  # transformers' own, which a saved model's is read as
+        config = as_pretraining_config(config, Data2VecVisionPreTrainingConfig, use_mask_token=True)
     return override_config(config, model_args.overrides)
 
 
-def make_processor(model_args: ImageModelArguments, config: Data2Vec2VisionConfig) -> ViTImageProcessorPil:
-    """That of a saved model or of `--preprocessor`, or else the original's."""
+def config_of_size(model_type: str, size: str) -> VisionConfig:
+    match model_type:
+        case "data2vec2-vision":
+            return data2vec2_vision_config(size)
+        case "data2vec-vision":
+            return data2vec_vision_config(size)
+    raise ValueError(f"No sizes of models of type {model_type!r}.")
+
+
+def config_of_file(model_type: str, path: str) -> PreTrainedConfig:
+    """A configuration's JSON file, which need not name the type."""
+    fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    model_type = fields.pop("model_type", model_type)
+    if model_type == "data2vec-vision":
+        return Data2VecVisionPreTrainingConfig(**fields)
+    return AutoConfig.for_model(model_type, **fields)
+
+
+def make_processor(model_args: ImageModelArguments, config: VisionConfig) -> ViTImageProcessorPil:
+    """That of a saved model or of `--preprocessor`, or else the original's of data2vec 2.0."""
     folder = model_args.model_name_or_path or model_args.preprocessor
-    return make_image_processor(config.image_size) if folder is None else ViTImageProcessorPil.from_pretrained(folder)
+    if folder is not None:
+        return ViTImageProcessorPil.from_pretrained(folder)
+    return make_image_processor(square_size(config))
+
+
+def make_collator(
+    image_processor: ViTImageProcessorPil, config: VisionConfig
+) -> DataCollatorForData2Vec2Vision | DataCollatorForData2VecVision:
+    """That of the model's family."""
+    if isinstance(config, Data2VecVisionPreTrainingConfig):
+        return DataCollatorForData2VecVision(image_processor, config)
+    return DataCollatorForData2Vec2Vision(image_processor, config)
 
 
 def make_eval_dataset(data_args: ImagePreTrainingDataArguments, skipped) -> ImageDataset | None:

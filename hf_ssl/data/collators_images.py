@@ -7,13 +7,28 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
-from transformers import ViTImageProcessorPil
+from transformers import Data2VecVisionConfig, ViTImageProcessorPil
 
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from ..models.configuration_data2vec_pretraining import Data2VecVisionPreTrainingConfig
 from ..models.modeling_data2vec2_vision import draw_masks_of_image
+from ..models.modeling_data2vec_vision_pretraining import draw_mask_of_image
 from .collator_checks import check_items, seeds_of
 from .collators_pretraining import IGNORED_LABEL
 from .image_augmentation import ImageMixing, RandomErasing
+
+
+def square_size(config: Data2Vec2VisionConfig | Data2VecVisionConfig) -> int:
+    """Side of the images that a model reads, in pixels.
+
+    Raises:
+        ValueError: They are no squares, which is all that crops here can be.
+    """
+    size = config.image_size
+    sides = {size} if isinstance(size, int) else set(size)
+    if len(sides) != 1:
+        raise ValueError(f"Expected a model of square images, got `image_size` = {size}.")
+    return sides.pop()
 
 
 def check_image_processor(image_processor: ViTImageProcessorPil, image_size: int) -> None:
@@ -61,8 +76,47 @@ class DataCollatorForData2Vec2Vision:
         }
 
 
+class DataCollatorForData2VecVision:
+    """Makes a batch for [`Data2VecVisionForPreTraining`] out of images, with one mask of blocks for each.
+
+    Masks are drawn here and not in the model for the reasons that [`DataCollatorForData2Vec2Audio`] gives.
+
+    Args:
+        image_processor: Resizes what has not been cropped, and normalises.
+        config: The model's configuration, for masks and sizes.
+
+    Raises:
+        ValueError: Model or processor want other images than squares of one size.
+    """
+
+    def __init__(self, image_processor: ViTImageProcessorPil, config: Data2VecVisionPreTrainingConfig):
+        self.image_size = square_size(config)
+        check_image_processor(image_processor, self.image_size)
+        self.image_processor = image_processor
+        self.config = config
+
+    def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
+        """
+        Args:
+            features: Items of an [`ImageDataset`]; `seed` determines an item's mask.
+
+        Returns:
+            `pixel_values`, `(batch_size, num_channels, image_size, image_size)`; `bool_masked_pos` (bool) and `labels`
+            (0 at masked patches, -100 elsewhere), `(batch_size, num_patches)`.
+        """
+        masks = torch.stack(
+            [draw_mask_of_image(self.config, np.random.default_rng(seed)) for seed in seeds_of(features)]
+        )
+        return {
+            "pixel_values": make_pixels(self.image_processor, features, self.image_size),
+            "bool_masked_pos": masks,
+            "labels": torch.where(masks, 0, IGNORED_LABEL),
+        }
+
+
 class DataCollatorForImageClassification:
-    """Makes a batch for [`Data2Vec2VisionForImageClassification`].
+    """Makes a batch for [`Data2Vec2VisionForImageClassification`], or for transformers'
+    `Data2VecVisionForImageClassification`.
 
     Args:
         image_processor: Resizes what has not been cropped, and normalises.

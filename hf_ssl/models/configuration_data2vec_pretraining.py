@@ -176,10 +176,15 @@ class Data2VecAudioPreTrainingConfig(Data2VecAudioConfig):
 class Data2VecTextPreTrainingConfig(Data2VecTextConfig):
     r"""
     Configuration of data2vec's pre-training on text ([data2vec: A General Framework for Self-supervised Learning in
-    Speech, Vision and Language](https://huggingface.co/papers/2202.03555)). The defaults are the published base model
-    (`config/text/pretraining/base.yaml` of the original code).
+    Speech, Vision and Language](https://huggingface.co/papers/2202.03555)). The defaults are the published objective
+    (`config/text/pretraining/base.yaml` of the original code); the encoder's are transformers' own, from which the
+    published base model differs in `vocab_size` (50,265), `max_position_embeddings` (514, for texts of 512 tokens),
+    `type_vocab_size` (1) and `layer_norm_eps` (1e-5).
 
     Args:
+        mask_prob (`float`, *optional*, defaults to 0.35), mask_length (`int`, *optional*, defaults to 4):
+            Share of tokens to mask if spans did not overlap, and tokens per span: see
+            [`~hf_ssl.models.masking.draw_token_spans`].
         regression_num_layers (`int`, *optional*, defaults to 2):
             Linear layers of the head; all but the last are followed by GELU, and the first doubles the width.
         average_top_k_layers (`int`, *optional*, defaults to 10): Layers of the teacher in the targets.
@@ -197,6 +202,8 @@ class Data2VecTextPreTrainingConfig(Data2VecTextConfig):
         kwargs: All fields of `Data2VecTextConfig`.
     """
 
+    mask_prob: float | int = 0.35
+    mask_length: int = 4
     regression_num_layers: int = 2
     average_top_k_layers: int = 10
     target_layer_norms: list[str] | tuple[str, ...] = ("layer",)
@@ -223,10 +230,20 @@ class Data2VecTextPreTrainingConfig(Data2VecTextConfig):
         )
         super().validate_architecture()
         validate_objective(self, ("layers", "model"))
+        validate_spans(self.mask_prob, self.mask_length)
+        if self.mask_prob == 1:
+            raise ValueError("`mask_prob` must be below 1 for text: some tokens must stay visible.")
         if self.regression_num_layers < 1:
             raise ValueError(f"`regression_num_layers` must be at least 1, but is {self.regression_num_layers}.")
         if self.is_decoder:
             raise ValueError("`is_decoder` must be false: the student sees the whole text but for the mask.")
+
+
+def longest_text(config: Data2VecTextConfig) -> int:
+    """Tokens of the longest text that a model of data2vec reads: positions are counted from the one behind that of
+    padding on."""
+    assert config.pad_token_id is not None
+    return config.max_position_embeddings - config.pad_token_id - 1
 
 
 @strict

@@ -226,6 +226,39 @@ def draw_mask_indices(
     return torch.from_numpy(mask)
 
 
+def draw_token_spans(
+    length: int, *, mask_prob: float, mask_length: int, generator: np.random.Generator | None = None
+) -> torch.Tensor:
+    """Draws one mask of spans of tokens that start anywhere, the last token included, and are cut at the end (the text
+    masks of data2vec; `MaskTokensDataset` of the original with `mask_multiple_length`).
+
+    Deviation: however short the text, at least one span starts and, if there are two tokens or more, at least one
+    stays visible.
+
+    Args:
+        length: Tokens of the text, at least 1; special ones may be masked like all others.
+        mask_prob: Expected share of masked tokens if spans neither overlapped nor were cut.
+        mask_length: Tokens per span.
+        generator: Source of randomness; seeded from torch's global one if absent.
+
+    Returns:
+        `torch.BoolTensor` of shape `(length,)`.
+    """
+    _check_mask_parameters(length, mask_prob, mask_length)
+    if generator is None:
+        generator = np.random.default_rng(int(torch.randint(2**62, ())))
+    # the random number rounds up or down so that the expectation is exact
+    num_spans = max(1, int(mask_prob * length / mask_length + generator.random()))
+    starts = generator.choice(length, num_spans, replace=False)
+    positions = np.unique((starts[:, None] + np.arange(mask_length)).ravel())
+    positions = positions[positions < length]
+    if len(positions) == length > 1:
+        positions = generator.choice(positions, length - 1, replace=False)
+    mask = np.zeros(length, dtype=bool)
+    mask[positions] = True
+    return torch.from_numpy(mask)
+
+
 def draw_start_mask(
     length: int, *, start_prob: float, mask_length: int, generator: torch.Generator | None = None
 ) -> torch.Tensor:

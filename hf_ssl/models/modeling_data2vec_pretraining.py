@@ -22,7 +22,7 @@ from .torch_init import init_like_torch
 
 class RegressionLayer(nn.Linear):
     """Linear layer of its own type, because it starts from torch's weights and not from the encoder's, as in the
-    original."""
+    original for speech."""
 
 
 @dataclass
@@ -44,7 +44,7 @@ class Data2VecForPreTrainingOutput(ModelOutput):
         frame_mask (`torch.BoolTensor` of shape `(batch_size, sequence_length)`, *optional*):
             Which positions are real; `None` if all are.
         local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`, *optional*):
-            What the student's convolutions make of the whole waveform, without gradient, for monitors; audio only.
+            What the student's convolutions make of the whole waveform or image, without gradient, for monitors.
     """
 
     loss: torch.Tensor | None = None

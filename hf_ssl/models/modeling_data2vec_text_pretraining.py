@@ -15,9 +15,9 @@ from transformers.models.data2vec.modeling_data2vec_text import (
 )
 from transformers.utils.generic import can_return_tuple
 
-from .configuration_data2vec_pretraining import Data2VecTextPreTrainingConfig, as_pretraining_config
+from .configuration_data2vec_pretraining import Data2VecTextPreTrainingConfig, as_pretraining_config, longest_text
 from .input_checks import check_integer_labels
-from .modeling_data2vec_pretraining import Data2VecForPreTrainingOutput, Data2VecPreTrainingObjective, RegressionLayer
+from .modeling_data2vec_pretraining import Data2VecForPreTrainingOutput, Data2VecPreTrainingObjective
 from .size_checks import check_layers
 from .token_checks import check_texts, check_token_ids, check_token_shapes
 
@@ -29,9 +29,9 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
     package. It opens any folder of theirs: the teacher is then a copy of the student. `AutoModelForPreTraining` opens
     transformers' masked language model instead, whose place that is: name this class.
 
-    Batches are those of `DataCollatorForLanguageModeling`, with `mlm_probability=0.35, mask_replace_prob=1.0,
-    random_replace_prob=0.0` for the share of tokens that the original masks (in spans of four, which that collator
-    does not draw): masked `input_ids`, and `labels` with the tokens that were there.
+    Batches are those of [`~hf_ssl.data.collators_text.DataCollatorForData2VecText`], which masks spans as the original
+    does, or of transformers' `DataCollatorForLanguageModeling`: masked `input_ids`, and `labels` with the tokens that
+    were there.
 
     Args:
         config ([`Data2VecTextPreTrainingConfig`] or `Data2VecTextConfig`):
@@ -99,9 +99,7 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
         )
 
     def _check_tokens(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> None:
-        assert self.config.pad_token_id is not None  # positions are counted from the one behind that of padding on
-        max_positions = self.config.max_position_embeddings - self.config.pad_token_id - 1
-        check_token_shapes(input_ids, input_ids.dim(), attention_mask, max_positions)
+        check_token_shapes(input_ids, input_ids.dim(), attention_mask, longest_text(self.config))
         check_token_ids(input_ids, self.config.vocab_size)
         if attention_mask is not None and not torch.compiler.is_compiling():
             check_texts(attention_mask)
@@ -153,19 +151,20 @@ def ffn_outputs(
 
 
 def _regression_head(hidden_size: int, num_layers: int) -> nn.Sequential:
+    """The head, which starts from BERT's weights as the encoder does, unlike that of speech."""
     layers: list[nn.Module] = []
     width = hidden_size
     for _ in range(num_layers - 1):
-        layers += [RegressionLayer(width, 2 * hidden_size), nn.GELU()]
+        layers += [nn.Linear(width, 2 * hidden_size), nn.GELU()]
         width = 2 * hidden_size
-    return nn.Sequential(*layers, RegressionLayer(width, hidden_size))
+    return nn.Sequential(*layers, nn.Linear(width, hidden_size))
 
 
 def _prediction_mask(input_ids: torch.Tensor, labels: torch.Tensor | None, vocab_size: int) -> torch.Tensor:
     if labels is None:
         raise ValueError(
             "`labels` are needed: the tokens that are masked in `input_ids`, and -100 elsewhere. "
-            "`DataCollatorForLanguageModeling` makes both."
+            "`DataCollatorForData2VecText` makes both."
         )
     if labels.shape != input_ids.shape:
         raise ValueError(

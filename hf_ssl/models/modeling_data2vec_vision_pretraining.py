@@ -8,6 +8,7 @@ not its unfinished port to fairseq.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 from transformers.models.data2vec.configuration_data2vec_vision import Data2VecVisionConfig
@@ -89,7 +90,17 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
             targets=targets,
             prediction_mask=prediction_mask,
             mask_time_indices=bool_masked_pos,
+            local_features=self.local_features(pixel_values),
         )
+
+    @torch.no_grad()
+    def local_features(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """The student's embeddings of all patches, for monitors: `(batch_size, num_patches, hidden_size)`.
+
+        Computed once more, for transformers' embeddings give those with masks only; it is one product per patch.
+        """
+        patches, _ = self.data2vec_vision.embeddings.patch_embeddings(pixel_values.to(self.final_proj.weight.dtype))
+        return patches
 
     @torch.no_grad()
     def teacher_targets(self, pixel_values: torch.Tensor) -> torch.Tensor:
@@ -129,16 +140,7 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
 
     def draw_masks(self, batch_size: int) -> torch.Tensor:
         """Masks as configured, `(batch_size, num_patches)`, bool."""
-        masks = [
-            draw_rectangle_mask(
-                self.config.grid_size,
-                self.config.num_mask_patches,
-                min_patches=self.config.min_mask_patches_per_block,
-                max_patches=self.config.max_mask_patches_per_block,
-            )
-            for _ in range(batch_size)
-        ]
-        return torch.stack(masks).flatten(1)
+        return torch.stack([draw_mask_of_image(self.config) for _ in range(batch_size)])
 
     def _check_images(self, pixel_values: torch.Tensor) -> None:
         size = self.config.image_size
@@ -161,6 +163,20 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
             )
         check_mask_type("bool_masked_pos", bool_masked_pos)
         return bool_masked_pos.bool()
+
+
+def draw_mask_of_image(
+    config: Data2VecVisionPreTrainingConfig, generator: np.random.Generator | None = None
+) -> torch.Tensor:
+    """The mask of one image as configured, `(num_patches,)`, bool; seeded from torch's generator without one."""
+    mask = draw_rectangle_mask(
+        config.grid_size,
+        config.num_mask_patches,
+        min_patches=config.min_mask_patches_per_block,
+        max_patches=config.max_mask_patches_per_block,
+        generator=generator,
+    )
+    return mask.flatten()
 
 
 __all__ = ["Data2VecVisionForPreTraining"]

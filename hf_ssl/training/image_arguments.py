@@ -11,12 +11,15 @@ from .arguments import ModelArguments, PreTrainingArguments
 class ImageModelArguments(ModelArguments):
     """`ModelArguments` of image models."""
 
-    model_type: Literal["data2vec2-vision"] = field(  # type: ignore[assignment]
-        default="data2vec2-vision", metadata={"help": "Kind of model: data2vec2-vision."}
+    model_type: Literal["data2vec2-vision", "data2vec-vision"] = field(  # type: ignore[assignment]
+        default="data2vec2-vision", metadata={"help": "Kind of model: data2vec2-vision or data2vec-vision."}
     )
     model_size: Literal["tiny", "small", "base", "large", "huge"] | None = field(  # type: ignore[assignment]
         default=None,
-        metadata={"help": "A new model: tiny (tests), small (laptop), base, large or huge (these as published)."},
+        metadata={
+            "help": "A new model: tiny (tests), small (laptop), base, large or huge (these as published; "
+            "data2vec-vision has no huge)."
+        },
     )
     preprocessor: str | None = field(
         default=None,

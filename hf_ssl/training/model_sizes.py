@@ -8,7 +8,11 @@ from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
-from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
+from ..models.configuration_data2vec_pretraining import (
+    Data2VecAudioPreTrainingConfig,
+    Data2VecTextPreTrainingConfig,
+    Data2VecVisionPreTrainingConfig,
+)
 
 # For tests: some thousand parameters, and a waveform encoder of two layers. It learns nothing of use.
 DATA2VEC2_AUDIO_TINY: dict[str, Any] = {
@@ -466,3 +470,154 @@ def data2vec2_text_config(size: str, **overrides: Any) -> Data2Vec2TextConfig:
         case _:
             raise ValueError(f"Expected the size tiny, small, base or large, got {size!r}.")
     return Data2Vec2TextConfig(**(fields | overrides))
+
+
+# For tests: some thousand parameters.
+DATA2VEC_TEXT_TINY: dict[str, Any] = {
+    "vocab_size": 300,
+    "max_position_embeddings": 66,
+    "type_vocab_size": 1,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "average_top_k_layers": 2,
+    "ema_anneal_end_step": 100,
+}
+
+# For a laptop and for megabytes of text: the encoder and the fast teacher of data2vec 2.0's small model, for the
+# reasons given there.
+DATA2VEC_TEXT_SMALL: dict[str, Any] = {
+    "vocab_size": 8000,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+    "hidden_size": 192,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 6,
+    "intermediate_size": 768,
+    "hidden_dropout_prob": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "average_top_k_layers": 5,
+    "ema_decay": 0.99,
+    "ema_end_decay": 0.999,
+    "ema_anneal_end_step": 1000,
+}
+
+# The published encoder; its objective (`config/text/pretraining/base.yaml` of the original) is what
+# `Data2VecTextPreTrainingConfig` gives by itself.
+DATA2VEC_TEXT_BASE: dict[str, Any] = {
+    "vocab_size": 50_265,
+    "max_position_embeddings": 514,
+    "type_vocab_size": 1,
+    "layer_norm_eps": 1e-5,
+}
+
+
+def data2vec_text_config(size: str, **overrides: Any) -> Data2VecTextPreTrainingConfig:
+    """The configuration of a data2vec text model of a named size.
+
+    Args:
+        size (`str`): `"tiny"` (tests), `"small"` (laptop) or `"base"` (as published).
+        **overrides: Fields to set otherwise.
+
+    Raises:
+        ValueError: There is no such size.
+    """
+    match size:
+        case "tiny":
+            fields = DATA2VEC_TEXT_TINY
+        case "small":
+            fields = DATA2VEC_TEXT_SMALL
+        case "base":
+            fields = DATA2VEC_TEXT_BASE
+        case _:
+            raise ValueError(f"Expected the size tiny, small or base, got {size!r}.")
+    return Data2VecTextPreTrainingConfig(**(fields | overrides))
+
+
+# In pre-training the original has one table of relative positions for all layers, and ViT's epsilon.
+_SHARED_POSITIONS: dict[str, Any] = {
+    "use_relative_position_bias": False,
+    "use_shared_relative_position_bias": True,
+    "layer_norm_eps": 1e-6,
+}
+
+# For tests: some thousand parameters and 16 patches.
+DATA2VEC_VISION_TINY: dict[str, Any] = _SHARED_POSITIONS | {
+    "image_size": 32,
+    "patch_size": 8,
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 64,
+    "layer_scale_init_value": 0.1,
+    "out_indices": [0, 0, 1, 1],
+    "num_mask_patches": 9,
+    "min_mask_patches_per_block": 2,
+    "max_mask_patches_per_block": 8,
+    "average_top_k_layers": 2,
+    "ema_anneal_end_step": 100,
+}
+
+# For a laptop, small images and thousands of updates: 64 patches, of which 39 are masked (the published share), a fast
+# teacher as for speech, layers that speak from the first update on, and no stochastic depth.
+DATA2VEC_VISION_SMALL: dict[str, Any] = _SHARED_POSITIONS | {
+    "image_size": 64,
+    "patch_size": 8,
+    "hidden_size": 192,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 6,
+    "intermediate_size": 768,
+    "layer_scale_init_value": 0.1,
+    "drop_path_rate": 0.0,
+    "attention_probs_dropout_prob": 0.0,
+    "out_indices": [1, 2, 3, 5],
+    "num_mask_patches": 39,
+    "min_mask_patches_per_block": 5,
+    "max_mask_patches_per_block": 64,
+    "average_top_k_layers": 4,
+    "ema_decay": 0.99,
+    "ema_end_decay": 0.999,
+    "ema_anneal_end_step": 1000,
+}
+
+# The command for ViT-B of the original's own repository for images; the rest is what
+# `Data2VecVisionPreTrainingConfig` gives by itself.
+DATA2VEC_VISION_BASE: dict[str, Any] = _SHARED_POSITIONS
+
+# The command for ViT-L there, for its first 800 epochs.
+DATA2VEC_VISION_LARGE: dict[str, Any] = _SHARED_POSITIONS | {
+    "hidden_size": 1024,
+    "num_hidden_layers": 24,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+    "layer_scale_init_value": 1e-5,
+    "drop_path_rate": 0.2,
+    "attention_probs_dropout_prob": 0.15,
+    "out_indices": [7, 11, 15, 23],
+}
+
+
+def data2vec_vision_config(size: str, **overrides: Any) -> Data2VecVisionPreTrainingConfig:
+    """The configuration of a data2vec image model of a named size.
+
+    Args:
+        size (`str`): `"tiny"` (tests), `"small"` (laptop), `"base"` or `"large"` (both as published).
+        **overrides: Fields to set otherwise.
+
+    Raises:
+        ValueError: There is no such size.
+    """
+    match size:
+        case "tiny":
+            fields = DATA2VEC_VISION_TINY
+        case "small":
+            fields = DATA2VEC_VISION_SMALL
+        case "base":
+            fields = DATA2VEC_VISION_BASE
+        case "large":
+            fields = DATA2VEC_VISION_LARGE
+        case _:
+            raise ValueError(f"Expected the size tiny, small, base or large, got {size!r}.")
+    return Data2VecVisionPreTrainingConfig(**(fields | overrides))

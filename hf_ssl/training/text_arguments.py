@@ -11,9 +11,15 @@ from .arguments import PreTrainingArguments, parse_overrides
 class TextModelArguments:
     """Which model to pre-train (exactly one of `model_size`, `config` and `model_name_or_path`), on which tokens."""
 
+    model_type: Literal["data2vec2-text", "data2vec-text"] = field(
+        default="data2vec2-text", metadata={"help": "Kind of model: data2vec2-text or data2vec-text."}
+    )
     model_size: Literal["tiny", "small", "base", "large"] | None = field(
         default=None,
-        metadata={"help": "A new model: tiny (tests), small (laptop), base or large (both as published)."},
+        metadata={
+            "help": "A new model: tiny (tests), small (laptop), base or large (both as published; data2vec-text has "
+            "no large)."
+        },
     )
     config: str | None = field(default=None, metadata={"help": "A new model: JSON file with its configuration."})
     model_name_or_path: str | None = field(

@@ -441,7 +441,7 @@ class SelfDistillationTrainer(PreTrainingTrainer):
 
 
 class ImageSelfDistillationTrainer(SelfDistillationTrainer):
-    """[`SelfDistillationTrainer`] of images: logs `images_per_second`, and the parts of the loss."""
+    """[`SelfDistillationTrainer`] of images: logs `images_per_second`, and data2vec 2.0's parts of the loss."""
 
     speed_name = "images_per_second"
 
@@ -453,7 +453,9 @@ class ImageSelfDistillationTrainer(SelfDistillationTrainer):
         return torch.tensor(len(inputs["pixel_values"]), device=self.args.device)
 
     def step_metrics(self, outputs: Any) -> dict[str, torch.Tensor]:
-        """Also the share of the CLS token in the loss."""
+        """Also the share of the CLS token in the loss, of which data2vec has none."""
+        if isinstance(outputs, Data2VecForPreTrainingOutput):
+            return super().step_metrics(outputs)
         assert outputs.loss is not None
         assert outputs.cls_loss is not None
         return super().step_metrics(outputs) | {"cls_loss_share": outputs.cls_loss / outputs.loss}
