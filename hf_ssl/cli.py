@@ -91,7 +91,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
     convert = commands.add_parser(
         "convert",
         help="turn an original checkpoint into a folder that from_pretrained loads, or back",
-        description="Converts a fairseq checkpoint of data2vec or data2vec-aqc for speech, or of data2vec 2.0 for "
+        description="Converts a fairseq checkpoint of data2vec for speech or text, data2vec-aqc, or data2vec 2.0 for "
         "speech, images or text, pre-trained (student and teacher) or fine-tuned (CTC; classification of images or "
         "texts), or SpeechBrain's checkpoint folder of BEST-RQ; with --to, such a folder of ours to a checkpoint. "
         "Nothing in a checkpoint is executed.",

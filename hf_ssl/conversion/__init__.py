@@ -24,6 +24,7 @@ from .data2vec2_text_card import make_text_card
 from .data2vec2_vision import convert_data2vec2_vision_classifier, convert_data2vec2_vision_pretraining
 from .data2vec_aqc import convert_data2vec_aqc_ctc, convert_data2vec_aqc_pretraining
 from .data2vec_audio import convert_data2vec_audio_ctc, convert_data2vec_audio_pretraining
+from .data2vec_text import convert_data2vec_text_pretraining
 from .fairseq_checkpoint import FairseqCheckpoint, load_fairseq_checkpoint
 from .fairseq_dictionary import read_dictionary
 from .options import section
@@ -43,8 +44,12 @@ __all__ = [
 
 logger = logging.get_logger(__name__)
 
-# Pre-training, and classification.
-_TEXT_MODELS = ("data2vec_multi (TEXT)", "data2vec_text_classification of data2vec_multi")
+# What makes a folder of each.
+_TEXT_MODELS = {
+    "data2vec_multi (TEXT)": convert_data2vec2_text_pretraining,
+    "data2vec_text_classification of data2vec_multi": convert_data2vec2_text_classifier,
+    "data2vec_text": convert_data2vec_text_pretraining,
+}
 
 
 def convert_checkpoint(
@@ -61,7 +66,8 @@ def convert_checkpoint(
     Args:
         path: A fairseq checkpoint of data2vec or data2vec-aqc for speech, or of data2vec 2.0 for speech, images or
             text: pre-training (student and teacher) or fine-tuned (CTC; `mae_image_classification`;
-            `data2vec_text_classification`); or a checkpoint folder of SpeechBrain's BEST-RQ recipe.
+            `data2vec_text_classification`); of data2vec for text: pre-training; or a checkpoint folder of
+            SpeechBrain's BEST-RQ recipe.
         out_dir: Folder to write; created if it does not exist.
         dictionary: fairseq's `dict.ltr.txt`, for a fine-tuned checkpoint of speech that has no symbols of its own; for
             text `dict.txt`, together with `byte_pair_encoding`.
@@ -122,9 +128,7 @@ def _vocabulary(
 
 
 def _convert_text(checkpoint: FairseqCheckpoint, vocabulary: Vocabulary | None, out_dir: Path, license: str) -> None:
-    is_pretraining = original_model(checkpoint) == _TEXT_MODELS[0]
-    convert = convert_data2vec2_text_pretraining if is_pretraining else convert_data2vec2_text_classifier
-    conversion: TextConversion = convert(checkpoint, vocabulary)
+    conversion: TextConversion = _TEXT_MODELS[original_model(checkpoint)](checkpoint, vocabulary)
     for limit in conversion.limits:
         logger.warning(limit)
     conversion.model.save_pretrained(out_dir)
@@ -160,7 +164,8 @@ def _convert(checkpoint: FairseqCheckpoint, dictionary: str | os.PathLike | None
             return convert_data2vec_aqc_ctc(checkpoint, symbols)
     raise ValueError(
         f"{checkpoint.path!r} holds the model {name}. What can be converted so far is data2vec and data2vec-aqc for "
-        "speech and data2vec 2.0 for speech, images and text: `data2vec_audio`, `data2vec_multi` with "
+        "speech, data2vec for text, and data2vec 2.0 for speech, images and text: `data2vec_audio`, "
+        "`data2vec_text`, `data2vec_multi` with "
         "`supported_modality` AUDIO, IMAGE or TEXT, `wav2vec_ctc` of them, `mae_image_classification` and "
         "`data2vec_text_classification`."
     )

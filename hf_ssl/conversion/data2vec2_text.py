@@ -75,7 +75,7 @@ def convert_data2vec2_text_pretraining(checkpoint: FairseqCheckpoint, vocabulary
     limits = limits_of_options("data2vec_multi", ignored_options(options, text_pretraining_options(model.config)), [])
     if checkpoint.teacher is None:
         limits.append("The original had no teacher: this one is a copy of the student.")
-    return _with_tokenizer(model, vocabulary, limits)
+    return with_tokenizer(model, vocabulary, limits, model.config.max_position_embeddings)
 
 
 def convert_data2vec2_text_classifier(checkpoint: FairseqCheckpoint, vocabulary: Vocabulary | None) -> TextConversion:
@@ -90,7 +90,7 @@ def convert_data2vec2_text_classifier(checkpoint: FairseqCheckpoint, vocabulary:
     head = classification_head_name(checkpoint.config)
     weights = rename_text_classifier(checkpoint.model, head, problems)
     if fields is not None:
-        fields["num_labels"] = _num_rows(weights, "classifier.out_proj.weight")
+        fields["num_labels"] = num_rows(weights, "classifier.out_proj.weight")
     config = _config(fields, weights, problems)
     model = None
     if config is not None and check_counts(_layer_counts(config, has_decoder=False), weights, problems):
@@ -103,7 +103,7 @@ def convert_data2vec2_text_classifier(checkpoint: FairseqCheckpoint, vocabulary:
     limits = limits_of_options("data2vec_text_classification", ignored, [])
     if model.num_labels > 1:
         limits.append("What its labels mean is not in the checkpoint: set `config.id2label`.")
-    return _with_tokenizer(model, vocabulary, limits)
+    return with_tokenizer(model, vocabulary, limits, model.config.max_position_embeddings)
 
 
 def _config(
@@ -111,11 +111,11 @@ def _config(
 ) -> Data2Vec2TextConfig | None:
     if fields is None:
         return None
-    vocab_size = _num_rows(weights, f"{text_names().student}local_encoder.word_embeddings.weight")
+    vocab_size = num_rows(weights, f"{text_names().student}local_encoder.word_embeddings.weight")
     return make_config(Data2Vec2TextConfig, fields | {"vocab_size": vocab_size}, problems)
 
 
-def _num_rows(weights: Mapping[str, torch.Tensor], name: str) -> int:
+def num_rows(weights: Mapping[str, torch.Tensor], name: str) -> int:
     """Rows of a weight; 2 if it is missing or no matrix, of which there will be complaints later."""
     return weights[name].shape[0] if name in weights and weights[name].dim() == 2 else 2
 
@@ -130,7 +130,10 @@ def _layer_counts(config: Data2Vec2TextConfig, has_decoder: bool) -> dict[str, i
     }
 
 
-def _with_tokenizer(model: PreTrainedModel, vocabulary: Vocabulary | None, limits: list[str]) -> TextConversion:
+def with_tokenizer(
+    model: PreTrainedModel, vocabulary: Vocabulary | None, limits: list[str], longest: int
+) -> TextConversion:
+    """A conversion with the tokenizer, for texts of at most `longest` tokens, or with a sentence on its absence."""
     if vocabulary is None:
         limits.append(
             "The folder has no tokenizer: convert again with the original's dict.txt and GPT-2's encoder.json and "
@@ -141,6 +144,6 @@ def _with_tokenizer(model: PreTrainedModel, vocabulary: Vocabulary | None, limit
         vocabulary.dictionary,
         vocabulary.encoding,
         vocab_size=model.config.vocab_size,
-        model_max_length=model.config.max_position_embeddings,
+        model_max_length=longest,
     )
     return TextConversion(model, tokenizer, limits)

@@ -65,6 +65,10 @@ class FairseqCheckpoint(NamedTuple):
     other: dict[str, Any]
 
 
+# Where data2vec for text has its teacher; all others have `_ema`.
+TEXT_TEACHER = "encoder._ema"
+
+
 def load_fairseq_checkpoint(path: str | os.PathLike) -> FairseqCheckpoint:
     """Reads a checkpoint with torch's weights-only unpickler: tensors, containers, numbers, strings, and inert
     stand-ins for three kinds of objects; anything else in the file is an error, and nothing is executed. Zip files
@@ -91,6 +95,7 @@ def load_fairseq_checkpoint(path: str | os.PathLike) -> FairseqCheckpoint:
         )
     model = dict(state["model"])
     teacher = model.pop("_ema", None)
+    teacher = model.pop(TEXT_TEACHER, None) if teacher is None else teacher
     try:
         for weights in (model, {} if teacher is None else teacher):
             check_weights(weights)

@@ -20,13 +20,13 @@ from .speech_to_fairseq import (
     data2vec_pretraining_state,
     folder_dictionary,
 )
-from .text_to_fairseq import text_classification_state, text_pretraining_state
+from .text_to_fairseq import data2vec_text_state, text_classification_state, text_pretraining_state
 
 
 def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Path:
     """Writes a checkpoint that fairseq loads, out of a folder of data2vec or data2vec-aqc for speech, or of data2vec
     2.0: of pre-training for speech, images or text, of recognition of speech (CTC), or of classification of images or
-    texts.
+    texts; or out of a folder of pre-training with data2vec for text.
 
     Weights have the original's names, shapes and values. A folder that was converted from a checkpoint gives back its
     weights bit for bit (in the data types they had there, as long as these hold the values) and its `cfg`; what has
@@ -40,6 +40,7 @@ def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Pa
         - Tokens of text are not in a checkpoint: fairseq finds `dict.txt`, `encoder.json` and `vocab.bpe` elsewhere.
         - A fine-tuned data2vec-aqc has zeros for the weights of its pre-training, which the original wants and never
           reads; our folders do not have them.
+        - data2vec's encoder of text has no types of tokens there: their embedding is added to those of the positions.
         - The ALiBi scale of the oldest checkpoints, with four dimensions, comes back with five.
         - For a model that was trained here, `cfg` has the sections `common`, `model`, `task` and `criterion` only. Of
           `model`, options that our configuration does not have are at the original's defaults; other modalities are
@@ -80,12 +81,15 @@ def convert_to_fairseq(folder: str | os.PathLike, path: str | os.PathLike) -> Pa
             state = image_classification_state(folder, record)
         case "Data2Vec2TextForPreTraining":
             state = text_pretraining_state(folder, record)
+        case "Data2VecTextForPreTraining":
+            state = data2vec_text_state(folder, record)
         case "Data2Vec2TextForSequenceClassification":
             state = text_classification_state(folder, record)
         case architecture:
             raise ValueError(
                 f"{os.fspath(folder)!r} holds {architecture}. What the originals have is data2vec and data2vec-aqc "
-                "for speech, and data2vec 2.0 for speech, images and text: folders of Data2VecAudioForPreTraining, "
+                "for speech, data2vec for text, and data2vec 2.0 for speech, images and text: folders of "
+                "Data2VecAudioForPreTraining, Data2VecTextForPreTraining, "
                 "Data2VecAudioForCTC, Data2VecAqcForPreTraining, Data2VecAqcForCTC, Data2Vec2AudioForPreTraining, "
                 "Data2Vec2AudioForCTC, Data2Vec2VisionForPreTraining, Data2Vec2VisionForImageClassification, "
                 "Data2Vec2TextForPreTraining and Data2Vec2TextForSequenceClassification."
