@@ -37,6 +37,7 @@ from hf_ssl.training.glue import (
     label_numbers,
     load_tables,
     metrics_of,
+    most_tokens,
     tokenize,
 )
 from hf_ssl.training.running import (
@@ -80,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
             data_args.task,
             label_column=data_args.label_column,
             label2id=label2id,
-            max_length=data_args.max_length or model.config.max_position_embeddings,
+            max_length=data_args.max_length or most_tokens(model.config),
         )
         for split, table in tables.items()
     }
@@ -127,7 +128,7 @@ def make_model(
         AutoModelForSequenceClassification, model_args, override_config(config, overrides | model_args.overrides)
     )
     if probe_args.freeze_base_model:
-        model.freeze_base_model()
+        model.base_model.requires_grad_(False)
     return model
 
 

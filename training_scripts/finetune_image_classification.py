@@ -15,10 +15,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import datasets
-from transformers import AutoModelForImageClassification, PreTrainedModel, ViTImageProcessorPil, set_seed
+from transformers import (
+    AutoModelForImageClassification,
+    Data2VecVisionConfig,
+    PreTrainedModel,
+    ViTImageProcessorPil,
+    set_seed,
+)
 
 from hf_ssl import Data2Vec2VisionConfig
-from hf_ssl.data.collators_images import DataCollatorForImageClassification
+from hf_ssl.data.collators_images import DataCollatorForImageClassification, square_size
 from hf_ssl.data.images import ImageDataset, load_images
 from hf_ssl.training.arguments import parse_arguments
 from hf_ssl.training.finetuning import (
@@ -78,9 +84,10 @@ def main(argv: Sequence[str] | None = None) -> ImageFineTuningTrainer:
     drop_path_rate = 0.0 if class_args.freeze_base_model else augmentation_args.drop_path_rate
     model = make_model(model_args, label2id, drop_path_rate)
     if class_args.freeze_base_model:
-        model.freeze_base_model()
+        model.base_model.requires_grad_(False)
     image_processor = ViTImageProcessorPil.from_pretrained(model_args.model_name_or_path)
-    transform = augmentation_args.transform(model.config.image_size)
+    image_size = square_size(model.config)
+    transform = augmentation_args.transform(image_size)
     seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
 
     def make_eval_dataset(split: str | None) -> ImageDataset | None:
@@ -96,7 +103,7 @@ def main(argv: Sequence[str] | None = None) -> ImageFineTuningTrainer:
         data_collator=DataCollatorForImageClassification(
             image_processor,
             label2id,
-            model.config.image_size,
+            image_size,
             erasing=augmentation_args.erasing,
             mixing=augmentation_args.mixing,
         ),
@@ -123,10 +130,10 @@ def make_model(
 ) -> PreTrainedModel:
     """The pre-trained encoder, or its untrained twin, under a new classifier."""
     config = load_config(model_args)
-    if not isinstance(config, Data2Vec2VisionConfig):
+    if not isinstance(config, Data2Vec2VisionConfig | Data2VecVisionConfig):
         raise ValueError(
             f"{model_args.model_name_or_path} is a model of type {config.model_type!r}, not of type "
-            f"{Data2Vec2VisionConfig.model_type!r}."
+            f"{Data2Vec2VisionConfig.model_type!r} or {Data2VecVisionConfig.model_type!r}."
         )
     overrides = {
         "label2id": label2id,
@@ -134,6 +141,8 @@ def make_model(
         "problem_type": "single_label_classification",
         **drop_path_overrides(config, drop_path_rate),
     }
+    if isinstance(config, Data2VecVisionConfig):
+        overrides["use_mask_token"] = False  # it would be a parameter without gradient
     return load_model(
         AutoModelForImageClassification, model_args, override_config(config, overrides | model_args.overrides)
     )

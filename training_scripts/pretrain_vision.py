@@ -31,7 +31,6 @@ from hf_ssl.data.collators_images import (
     DataCollatorForData2VecVision,
     square_size,
 )
-from hf_ssl.data.image_augmentation import RandomResizedCrop
 from hf_ssl.data.images import ImageDataset, load_images
 from hf_ssl.models.configuration_data2vec_pretraining import as_pretraining_config
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
@@ -71,12 +70,12 @@ def main(argv: Sequence[str] | None = None) -> ImageSelfDistillationTrainer:
     image_processor = make_processor(model_args, model.config)
     skipped = open_skipped_files(training_args)
     seed = training_args.seed if training_args.data_seed is None else training_args.data_seed
-    crop = RandomResizedCrop(square_size(model.config), tuple(data_args.crop_scale))
+    transform = data_args.transform(square_size(model.config))
     train_table = load_images(data_args.data, split=data_args.split, image_column=data_args.image_column)
     trainer = ImageSelfDistillationTrainer(
         model=model,
         args=training_args,
-        train_dataset=ImageDataset(train_table, seed=seed, skipped=skipped, transform=crop),
+        train_dataset=ImageDataset(train_table, seed=seed, skipped=skipped, transform=transform),
         eval_dataset=make_eval_dataset(data_args, skipped),
         data_collator=make_collator(image_processor, model.config),
         processing_class=image_processor,

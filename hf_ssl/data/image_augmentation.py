@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""What images go through in training: crops and flips, erased rectangles, mixtures of two images.
+"""What images go through in training: crops and flips, changed colours, erased rectangles, mixtures of two images.
 
 With PIL and not torchvision, whose wheel on the package index needs CUDA's libraries and does not load beside a torch
 for the CPU. Everything random comes from a generator that is handed in.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, ImageEnhance
 from torch.nn import functional as F
 
 _ASPECT_RATIOS = (3 / 4, 4 / 3)
@@ -39,6 +39,31 @@ class RandomResizedCrop:
         image = image.resize(size, Image.Resampling.BICUBIC, box=(left, upper, left + width, upper + height))
         if generator.random() < self.flip_prob:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        return image
+
+
+@dataclass(frozen=True)
+class ColorJitter:
+    """Changes brightness, contrast and saturation of an image, each by a factor of its own.
+
+    Deviation: in this order. The original of data2vec (torchvision's `ColorJitter`) draws the order too.
+
+    Args:
+        strength: Factors are drawn uniformly from `1 - strength` to `1 + strength`: .4 in data2vec's pre-training.
+
+    Raises:
+        ValueError: `strength` is not from 0 to 1.
+    """
+
+    strength: float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.strength <= 1:
+            raise ValueError(f"Expected a strength from 0 to 1, got {self.strength}.")
+
+    def __call__(self, image: Image.Image, generator: np.random.Generator) -> Image.Image:
+        for enhancer in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
+            image = enhancer(image).enhance(generator.uniform(1 - self.strength, 1 + self.strength))
         return image
 
 

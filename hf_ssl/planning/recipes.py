@@ -8,12 +8,23 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoConfig, Data2VecAudioConfig, PreTrainedConfig
+from transformers import (
+    AutoConfig,
+    Data2VecAudioConfig,
+    Data2VecTextConfig,
+    Data2VecVisionConfig,
+    PreTrainedConfig,
+)
 
 from ..data.augmentation import AugmentationArguments
 from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
-from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, as_pretraining_config
+from ..models.configuration_data2vec_pretraining import (
+    Data2VecAudioPreTrainingConfig,
+    Data2VecTextPreTrainingConfig,
+    Data2VecVisionPreTrainingConfig,
+    as_pretraining_config,
+)
 from ..training.arguments import (
     ModelArguments,
     PreTrainingArguments,
@@ -29,6 +40,8 @@ from ..training.model_sizes import (
     data2vec2_vision_config,
     data2vec_aqc_config,
     data2vec_audio_config,
+    data2vec_text_config,
+    data2vec_vision_config,
 )
 from ..training.running import override_config
 from ..training.text_arguments import TextDataArguments, TextModelArguments, TextPreTrainingArguments
@@ -167,9 +180,9 @@ def _as_int(text: str) -> int:
 
 
 def _unit_and_longest(config: PreTrainedConfig, data_args: Any) -> tuple[str, float]:
-    if isinstance(config, Data2Vec2TextConfig):
+    if isinstance(config, Data2Vec2TextConfig | Data2VecTextPreTrainingConfig):
         return "tokens", float(data_args.block_size)
-    if isinstance(config, Data2Vec2VisionConfig):
+    if isinstance(config, Data2Vec2VisionConfig | Data2VecVisionPreTrainingConfig):
         return "images", 1.0
     if data_args.max_seconds is None:
         raise ValueError("Without a longest clip no batch can be planned: add --set max_seconds=SECONDS.")
@@ -186,9 +199,19 @@ def _make_config(model_args: Any) -> PreTrainedConfig:
         config = _config_of_file(model_args.model_type, model_args.config)
     else:
         config = AutoConfig.from_pretrained(model_args.model_name_or_path)
-    if isinstance(config, Data2VecAudioConfig):  # transformers' own, which a saved model's is read as
-        config = as_pretraining_config(config, Data2VecAudioPreTrainingConfig)
-    return override_config(config, model_args.overrides)
+    return override_config(_pretraining_config(config), model_args.overrides)
+
+
+def _pretraining_config(config: PreTrainedConfig) -> PreTrainedConfig:
+    """Of transformers' own configurations, which saved models' are read as, those of pre-training."""
+    match config:
+        case Data2VecAudioConfig():
+            return as_pretraining_config(config, Data2VecAudioPreTrainingConfig)
+        case Data2VecTextConfig():
+            return as_pretraining_config(config, Data2VecTextPreTrainingConfig)
+        case Data2VecVisionConfig():
+            return as_pretraining_config(config, Data2VecVisionPreTrainingConfig, use_mask_token=True)
+    return config
 
 
 def _text_config(model_args: TextModelArguments) -> PreTrainedConfig:
@@ -196,9 +219,10 @@ def _text_config(model_args: TextModelArguments) -> PreTrainedConfig:
         return AutoConfig.from_pretrained(model_args.model_name_or_path)
     if model_args.model_size is None:
         assert model_args.config is not None
-        return _config_of_file("data2vec2-text", model_args.config)
+        return _config_of_file(model_args.model_type, model_args.config)
     vocabulary = {} if model_args.train_tokenizer is None else {"vocab_size": model_args.train_tokenizer}
-    return data2vec2_text_config(model_args.model_size, **vocabulary)
+    config_of_size = data2vec2_text_config if model_args.model_type == "data2vec2-text" else data2vec_text_config
+    return config_of_size(model_args.model_size, **vocabulary)
 
 
 def _config_of_size(model_type: str, size: str) -> PreTrainedConfig:
@@ -209,6 +233,8 @@ def _config_of_size(model_type: str, size: str) -> PreTrainedConfig:
             return data2vec2_vision_config(size)
         case "data2vec-audio":
             return data2vec_audio_config(size)
+        case "data2vec-vision":
+            return data2vec_vision_config(size)
         case "data2vec-aqc":
             return data2vec_aqc_config(size)
         case "best-rq":
@@ -219,8 +245,13 @@ def _config_of_size(model_type: str, size: str) -> PreTrainedConfig:
 def _config_of_file(model_type: str, path: str) -> PreTrainedConfig:
     values = json.loads(Path(path).read_text(encoding="utf-8"))
     model_type = values.pop("model_type", model_type)
-    if model_type == "data2vec-audio":
-        return Data2VecAudioPreTrainingConfig(**values)
+    match model_type:
+        case "data2vec-audio":
+            return Data2VecAudioPreTrainingConfig(**values)
+        case "data2vec-text":
+            return Data2VecTextPreTrainingConfig(**values)
+        case "data2vec-vision":
+            return Data2VecVisionPreTrainingConfig(**values)
     return AutoConfig.for_model(model_type, **values)
 
 

@@ -10,20 +10,24 @@ from transformers import PreTrainedConfig, Wav2Vec2FeatureExtractor
 
 from ..data.augmentation import AugmentationArguments, WaveformAugmentation
 from ..data.collators_augmented import DataCollatorForData2VecAqc
-from ..data.collators_images import DataCollatorForData2Vec2Vision
+from ..data.collators_images import DataCollatorForData2Vec2Vision, DataCollatorForData2VecVision, square_size
 from ..data.collators_pretraining import (
     DataCollatorForBestRq,
     DataCollatorForData2Vec2Audio,
     DataCollatorForData2VecAudio,
 )
-from ..data.collators_text import DataCollatorForData2Vec2Text
+from ..data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
 from ..data.skipped import SkippedFiles
 from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
-from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
+from ..models.configuration_data2vec_pretraining import (
+    Data2VecAudioPreTrainingConfig,
+    Data2VecTextPreTrainingConfig,
+    Data2VecVisionPreTrainingConfig,
+)
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from ..models.image_processing_data2vec2 import make_image_processor
 from .recipes import PlannedRecipe
@@ -40,22 +44,32 @@ def make_batch(recipe: PlannedRecipe, config: PreTrainedConfig, num_items: int) 
 def _make_item(config: PreTrainedConfig, length: float, seed: int) -> dict[str, Any]:
     generator = np.random.default_rng(seed)
     match config:
-        case Data2Vec2TextConfig():
-            input_ids = generator.integers(config.vocab_size, size=int(length))
+        case Data2Vec2TextConfig() | Data2VecTextPreTrainingConfig():
+            input_ids = generator.integers(_mask_token(config), size=int(length))
             return {"input_ids": np.where(input_ids == config.pad_token_id, 0, input_ids), "seed": seed}
-        case Data2Vec2VisionConfig():
-            pixels = generator.integers(256, size=(config.image_size, config.image_size, 3), dtype=np.uint8)
+        case Data2Vec2VisionConfig() | Data2VecVisionPreTrainingConfig():
+            side = square_size(config)
+            pixels = generator.integers(256, size=(side, side, 3), dtype=np.uint8)
             return {"image": Image.fromarray(pixels), "is_cropped": True, "seed": seed}
     waveform = generator.standard_normal(int(length * SAMPLING_RATE)).astype(np.float32)
     return {"input_values": waveform, "seed": seed}
+
+
+def _mask_token(config: PreTrainedConfig) -> int:
+    """As in RoBERTa's vocabulary the last one, which no text has."""
+    return config.vocab_size - 1
 
 
 def _make_collator(config: PreTrainedConfig, augmented: bool) -> Any:
     match config:
         case Data2Vec2TextConfig():
             return DataCollatorForData2Vec2Text(config)
+        case Data2VecTextPreTrainingConfig():
+            return DataCollatorForData2VecText(config, _mask_token(config))
         case Data2Vec2VisionConfig():
             return DataCollatorForData2Vec2Vision(make_image_processor(config.image_size), config)
+        case Data2VecVisionPreTrainingConfig():
+            return DataCollatorForData2VecVision(make_image_processor(square_size(config)), config)
         case BestRqConfig():
             return DataCollatorForBestRq(BestRqFeatureExtractor(), config)
     feature_extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)

@@ -14,6 +14,8 @@ import torch
 from torch import nn
 from transformers import (
     AutoConfig,
+    Data2VecTextPreTrainedModel,
+    Data2VecVisionPreTrainedModel,
     EvalPrediction,
     PreTrainedConfig,
     PreTrainedModel,
@@ -37,10 +39,15 @@ SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
 WORD_DELIMITER = "|"
 # What never changes a word's sound. The apostrophe and other letters' marks stay.
 PUNCTUATION = '.,;:!?"“”„«»()[]{}…–—-'  # noqa: RUF001
+# Whose fine-tuned models are transformers' own classes.
+TRANSFORMERS_OWN = (Data2VecAudioPreTrainedModel, Data2VecTextPreTrainedModel, Data2VecVisionPreTrainedModel)
 # Probabilities of what happens at random in an encoder that trains, but for masks.
 NOISE_FIELDS = (
     "hidden_dropout",
+    "hidden_dropout_prob",
     "attention_dropout",
+    "attention_probs_dropout_prob",
+    "drop_path_rate",
     "activation_dropout",
     "input_dropout",
     "prenet_dropout",
@@ -149,7 +156,7 @@ class FineTuningTrainer(AudioTrainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if isinstance(self.model, Data2VecAudioPreTrainedModel):
+        if isinstance(self.model, TRANSFORMERS_OWN):
             # transformers' own heads take `num_items_in_batch` and ignore it: accumulated losses would be summed
             self.model_accepts_loss_kwargs = False
         if self.args.freeze_encoder_steps > 0:

@@ -4,6 +4,7 @@
 from dataclasses import dataclass, field
 from typing import Literal
 
+from ..data.image_augmentation import ColorJitter, RandomResizedCrop, TransformChain
 from .arguments import ModelArguments, PreTrainingArguments
 
 
@@ -61,10 +62,21 @@ class ImagePreTrainingDataArguments(ImageDataArguments):
         default_factory=lambda: [0.2, 1.0],
         metadata={"help": "Smallest and largest share of an image to crop."},
     )
+    color_jitter: float = field(
+        default=0.0,
+        metadata={"help": "Change brightness, contrast and saturation by up to this share; 0 for not at all."},
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_crop_scale(self.crop_scale)
+        if not 0 <= self.color_jitter <= 1:
+            raise ValueError(f"--color_jitter must be between 0 and 1, got {self.color_jitter}.")
+
+    def transform(self, image_size: int) -> TransformChain:
+        """Change of colours, if any, and crop with flip."""
+        crop = RandomResizedCrop(image_size, (self.crop_scale[0], self.crop_scale[1]))
+        return TransformChain((ColorJitter(self.color_jitter), crop) if self.color_jitter else (crop,))
 
 
 @dataclass

@@ -7,14 +7,20 @@ from typing import Any
 
 import torch
 from torch import nn
+from transformers import Data2VecVisionConfig, Data2VecVisionPreTrainedModel
 
 from ..data.image_augmentation import ImageMixing, RandomErasing, RandomResizedCrop, TransformChain
 from ..data.rand_augment import RandAugment
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from ..models.modeling_data2vec2_vision import image_classification_loss
 from .finetuning import FineTuningArguments, FineTuningTrainer
 from .image_arguments import check_crop_scale
 
 _BLOCK_NAME = re.compile(r"\b(context_encoder|trunk)\.layers\.(\d+)\.")
+# In transformers' own encoder of data2vec.
+_LAYER_NAME = re.compile(r"\bencoder\.layer\.(\d+)\.")
+_EMBEDDINGS = "data2vec_vision.embeddings."
+ImageConfig = Data2Vec2VisionConfig | Data2VecVisionConfig
 
 
 @dataclass
@@ -30,7 +36,8 @@ class ImageFineTuningArguments(FineTuningArguments):
         default=0.65,
         metadata={
             "help": "Learning rate of a transformer layer as a share of that of the layer above; 1 for the same "
-            "everywhere. As in the original, patch embedding and extra tokens have the full learning rate."
+            "everywhere. As in the originals, patch embedding and extra tokens have the full learning rate in "
+            "data2vec 2.0, and that of a layer below the first in data2vec."
         },
     )
 
@@ -86,13 +93,15 @@ class ImageAugmentationArguments:
         )
 
 
-def drop_path_overrides(config: Data2Vec2VisionConfig, rate: float) -> dict[str, Any]:
-    """Fields with stochastic depth that rises from 0 at the first layer of the prenet to `rate` at the last of the
-    trunk.
+def drop_path_overrides(config: ImageConfig, rate: float) -> dict[str, Any]:
+    """Fields with stochastic depth that rises from 0 at the first layer (of data2vec 2.0's prenet) to `rate` at the
+    last (of its trunk).
 
     Deviation: the original spreads the rates over as many layers as the trunk has, counts the prenet among them, and
     stretches what is left for the trunk, so that layers share rates.
     """
+    if isinstance(config, Data2VecVisionConfig):
+        return {"drop_path_rate": rate}
     prenet, last = config.num_prenet_layers, config.num_prenet_layers + config.num_hidden_layers - 1
     step = rate / max(1, last)
     return {
@@ -118,10 +127,35 @@ def layer_scale(name: str, num_prenet_layers: int, num_hidden_layers: int, decay
     return decay ** (num_prenet_layers + num_hidden_layers - depth)
 
 
+def data2vec_layer_scale(name: str, num_hidden_layers: int, decay: float) -> float:
+    """The same of data2vec, whose embeddings count as the layer below the first (`LayerDecayValueAssigner` of BEiT,
+    which the original takes): all but layers and embeddings, the shared table of positions too, have the factor 1."""
+    if name.startswith(_EMBEDDINGS):
+        return decay ** (num_hidden_layers + 1)
+    found = _LAYER_NAME.search(name)
+    return 1.0 if found is None else decay ** (num_hidden_layers - int(found[1]))
+
+
+def scale_of_parameter(name: str, config: ImageConfig, decay: float) -> float:
+    """Factor on the learning rate of a parameter of a classifier with an encoder of either family."""
+    if isinstance(config, Data2VecVisionConfig):
+        return data2vec_layer_scale(name, config.num_hidden_layers, decay)
+    return layer_scale(name, config.num_prenet_layers, config.num_hidden_layers, decay)
+
+
 class ImageFineTuningTrainer(FineTuningTrainer):
-    """`FineTuningTrainer` with layer decay."""
+    """`FineTuningTrainer` with layer decay, and with labels that are probabilities (mixed images, smoothed labels)
+    for transformers' own classifier too, which knows none."""
 
     args: ImageFineTuningArguments
+
+    def compute_loss(self, model, inputs, return_outputs: bool = False, num_items_in_batch=None):
+        if not isinstance(self.accelerator.unwrap_model(model), Data2VecVisionPreTrainedModel):
+            return super().compute_loss(model, inputs, return_outputs, num_items_in_batch)
+        outputs = model(pixel_values=inputs["pixel_values"])
+        kind = "single_label_classification"
+        loss = image_classification_loss(outputs.logits, inputs["labels"], kind, num_items_in_batch)
+        return (loss, {"loss": loss, "logits": outputs.logits}) if return_outputs else loss
 
     def create_optimizer(self, model: nn.Module | None = None) -> torch.optim.Optimizer:
         """Puts the parameters of every layer into groups of their own."""
@@ -130,9 +164,8 @@ class ImageFineTuningTrainer(FineTuningTrainer):
         if not is_new or self.args.layer_decay == 1:
             return optimizer
         unwrapped = self.accelerator.unwrap_model(self.model)
-        config = unwrapped.config
         scales = {
-            id(parameter): layer_scale(name, config.num_prenet_layers, config.num_hidden_layers, self.args.layer_decay)
+            id(parameter): scale_of_parameter(name, unwrapped.config, self.args.layer_decay)
             for name, parameter in unwrapped.named_parameters()
         }
         for group in list(optimizer.param_groups):

@@ -12,13 +12,18 @@ import torch
 from PIL import Image
 from training_helpers import write_images
 
+from hf_ssl import Data2VecVisionForPreTraining
 from hf_ssl.data import SkippedFiles
-from hf_ssl.data.collators_images import DataCollatorForData2Vec2Vision, DataCollatorForImageClassification
-from hf_ssl.data.image_augmentation import ImageMixing, RandomErasing, RandomResizedCrop
+from hf_ssl.data.collators_images import (
+    DataCollatorForData2Vec2Vision,
+    DataCollatorForData2VecVision,
+    DataCollatorForImageClassification,
+)
+from hf_ssl.data.image_augmentation import ColorJitter, ImageMixing, RandomErasing, RandomResizedCrop
 from hf_ssl.data.images import ImageDataset, ImageReadError, load_images, read_image
 from hf_ssl.data.rand_augment import OPERATIONS, RandAugment
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
-from hf_ssl.training.model_sizes import data2vec2_vision_config
+from hf_ssl.training.model_sizes import data2vec2_vision_config, data2vec_vision_config
 
 CROP = RandomResizedCrop(32)
 
@@ -247,6 +252,40 @@ def test_pre_training_batches() -> None:
     assert torch.equal(collator([item(2)])["bool_masked_pos"][0], batch["bool_masked_pos"][1])
     expected = (np.asarray(picture(32, 32))[0, 5, 0] / 255 - 0.485) / 0.229
     assert batch["pixel_values"][0, 0, 0, 5].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_data2vec_batches() -> None:
+    """One mask of blocks per image, by its seed."""
+    config = data2vec_vision_config("tiny")
+    collate = DataCollatorForData2VecVision(make_image_processor(32), config)
+    images = [{"image": Image.new("RGB", (40, 50), (9 * seed, 0, 0)), "is_cropped": False} for seed in range(3)]
+    batch = collate([image | {"seed": seed} for seed, image in enumerate(images)])
+    assert batch["pixel_values"].shape == (3, 3, 32, 32)
+    assert batch["bool_masked_pos"].shape == (3, 16)
+    assert (batch["bool_masked_pos"].sum(1) <= config.num_mask_patches).all()
+    assert batch["bool_masked_pos"].any(1).all()
+    assert torch.equal(batch["labels"] == 0, batch["bool_masked_pos"])
+    alone = collate([images[2] | {"seed": 2}])
+    assert torch.equal(alone["bool_masked_pos"][0], batch["bool_masked_pos"][2])
+    output = Data2VecVisionForPreTraining(config)(**batch)
+    assert torch.equal(output.prediction_mask, batch["bool_masked_pos"])
+    with pytest.raises(ValueError, match="square images, got `image_size` = "):
+        DataCollatorForData2VecVision(
+            make_image_processor(32), data2vec_vision_config("tiny", image_size=(32, 40), patch_size=8)
+        )
+
+
+def test_colours_change_within_bounds() -> None:
+    image = Image.new("RGB", (4, 4), (100, 150, 200))
+    jittered = [
+        np.asarray(ColorJitter(0.4)(image, np.random.default_rng(seed)), dtype=float).mean() for seed in range(50)
+    ]
+    assert np.std(jittered) > 10
+    assert 0.55 * 150 < min(jittered) < 150 < max(jittered) < 1.45 * 150
+    same = ColorJitter(0.0)(image, np.random.default_rng(0))
+    assert np.array_equal(np.asarray(same), np.asarray(image))
+    with pytest.raises(ValueError, match="strength from 0 to 1, got 2"):
+        ColorJitter(2)
 
 
 def test_classification_batches() -> None:

@@ -9,9 +9,10 @@ import pytest
 import torch
 from transformers import PreTrainedTokenizerBase, RobertaTokenizer
 
-from hf_ssl.data.collators_text import DataCollatorForData2Vec2Text
+from hf_ssl import Data2VecTextForPreTraining
+from hf_ssl.data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
 from hf_ssl.data.text import PackedTextDataset, iterate_texts, load_text_sources
-from hf_ssl.training.model_sizes import data2vec2_text_config
+from hf_ssl.training.model_sizes import data2vec2_text_config, data2vec_text_config
 from hf_ssl.training.text_tokenizers import train_tokenizer
 
 
@@ -176,3 +177,41 @@ def test_masks_on_padding() -> None:
 def test_texts_of_impossible_length(length: int) -> None:
     with pytest.raises(ValueError, match=f"texts of 1 to 64 tokens .* got one of {length}"):
         DataCollatorForData2Vec2Text(data2vec2_text_config("tiny"))([{"input_ids": [4] * length, "seed": 0}])
+
+
+# data2vec
+
+
+def test_data2vec_collator_masks_spans_by_the_items_seed() -> None:
+    config = data2vec_text_config("tiny")
+    collate = DataCollatorForData2VecText(config, mask_token_id=4)
+    texts = [list(range(5, 45)), list(range(50, 61))]
+    batch = collate([{"input_ids": text, "seed": seed} for seed, text in enumerate(texts)])
+    assert {name: tuple(tensor.shape) for name, tensor in batch.items()} == dict.fromkeys(batch, (2, 40))
+    assert batch["attention_mask"].sum(1).tolist() == [40, 11]
+    masked = batch["labels"] != -100
+    assert masked.any(1).all()
+    assert not masked[1, 11:].any()
+    assert (batch["input_ids"][masked] == 4).all()
+    assert (batch["input_ids"][1, 11:] == config.pad_token_id).all()
+    for row, text in enumerate(texts):
+        restored = torch.where(masked, batch["labels"], batch["input_ids"])[row, : len(text)]
+        assert restored.tolist() == text
+    alone = collate([{"input_ids": texts[1], "seed": 1}])
+    assert torch.equal(alone["labels"][0], batch["labels"][1, :11])
+    output = Data2VecTextForPreTraining(config)(**batch)
+    assert torch.equal(output.prediction_mask, masked)
+
+
+def test_data2vec_collator_and_bad_items() -> None:
+    config = data2vec_text_config("tiny")
+    with pytest.raises(ValueError, match="a mask token from 0 to 299, got None"):
+        DataCollatorForData2VecText(config, None)
+    with pytest.raises(ValueError, match="a mask token from 0 to 299, got 300"):
+        DataCollatorForData2VecText(config, 300)
+    collate = DataCollatorForData2VecText(config, 4)
+    with pytest.raises(ValueError, match="A text has the mask token, 4"):
+        collate([{"input_ids": [5, 4], "seed": 0}])
+    assert collate([{"input_ids": [5] * 64, "seed": 0}])["labels"].shape == (1, 64)
+    with pytest.raises(ValueError, match="texts of 1 to 64 tokens"):
+        collate([{"input_ids": [5] * 65, "seed": 0}])

@@ -16,13 +16,17 @@ import hf_ssl
 from hf_ssl.data.augmentation import AugmentationArguments, WaveformAugmentation
 from hf_ssl.data.collators import DataCollatorForAudioClassification, DataCollatorForCTC
 from hf_ssl.data.collators_augmented import AugmentingCollator, DataCollatorForData2VecAqc
-from hf_ssl.data.collators_images import DataCollatorForData2Vec2Vision, DataCollatorForImageClassification
+from hf_ssl.data.collators_images import (
+    DataCollatorForData2Vec2Vision,
+    DataCollatorForData2VecVision,
+    DataCollatorForImageClassification,
+)
 from hf_ssl.data.collators_pretraining import (
     DataCollatorForBestRq,
     DataCollatorForData2Vec2Audio,
     DataCollatorForData2VecAudio,
 )
-from hf_ssl.data.collators_text import DataCollatorForData2Vec2Text
+from hf_ssl.data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
 from hf_ssl.data.image_augmentation import ImageMixing, RandomErasing
 from hf_ssl.data.skipped import SkippedFiles
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
@@ -33,6 +37,8 @@ from hf_ssl.training.model_sizes import (
     data2vec2_vision_config,
     data2vec_aqc_config,
     data2vec_audio_config,
+    data2vec_text_config,
+    data2vec_vision_config,
 )
 
 Item = dict[str, Any]
@@ -118,8 +124,8 @@ def draw_cropped_image(draw: st.DrawFn) -> Item:
     return {"image": image, "is_cropped": True, "label": draw(st.sampled_from(sorted(LABELS)))} | draw_seed(draw)
 
 
-def draw_text(draw: st.DrawFn) -> Item:
-    input_ids: Any = draw(st.lists(st.integers(2, 299), min_size=1, max_size=30))
+def draw_text(draw: st.DrawFn, first: int = 2) -> Item:
+    input_ids: Any = draw(st.lists(st.integers(first, 299), min_size=1, max_size=30))
     kind = draw(st.sampled_from(["list", "array", "tensor"]))
     if kind != "list":
         input_ids = np.array(input_ids) if kind == "array" else torch.tensor(input_ids)
@@ -212,6 +218,7 @@ TEXT_FAULTS: Faults = {
     "None": set_to("input_ids", None),
     "too long": set_to("input_ids", [5] * 10_000),
 }
+MASK_TOKEN_FAULTS: Faults = {"mask token": set_to("input_ids", [5, 4, 6])}
 
 
 def make_processor(folder: Path) -> Wav2Vec2Processor:
@@ -277,6 +284,11 @@ def make_collator_cases(folder: Path) -> dict[str, CollatorCase]:
             draw_image,
             IMAGE_FAULTS | SEED_FAULTS,
         ),
+        "data2vec-vision": CollatorCase(
+            DataCollatorForData2VecVision(images, data2vec_vision_config("tiny")),
+            draw_image,
+            IMAGE_FAULTS | SEED_FAULTS,
+        ),
         "image classification": CollatorCase(
             DataCollatorForImageClassification(images, LABELS, 32),
             draw_labelled_image,
@@ -289,5 +301,10 @@ def make_collator_cases(folder: Path) -> dict[str, CollatorCase]:
         ),
         "data2vec2-text": CollatorCase(
             DataCollatorForData2Vec2Text(data2vec2_text_config("tiny")), draw_text, TEXT_FAULTS | SEED_FAULTS
+        ),
+        "data2vec-text": CollatorCase(
+            DataCollatorForData2VecText(data2vec_text_config("tiny"), mask_token_id=4),
+            lambda draw: draw_text(draw, first=5),
+            TEXT_FAULTS | MASK_TOKEN_FAULTS | SEED_FAULTS,
         ),
     }

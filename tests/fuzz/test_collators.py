@@ -20,9 +20,11 @@ NAMES = (
     "several labels",
     "vectors of labels",
     "data2vec2-vision",
+    "data2vec-vision",
     "image classification",
     "mixed images",
     "data2vec2-text",
+    "data2vec-text",
 )
 
 

@@ -14,6 +14,7 @@ from hf_ssl.models.masking import (
     draw_mask_indices,
     draw_random_masks,
     draw_span_masks,
+    draw_token_spans,
     find_visible_frames,
     gather_frames,
     scatter_visible,
@@ -242,3 +243,32 @@ def test_expansion_beyond_the_whole_sequence_stops_at_its_ends() -> None:
         10, 2, mask_prob=0.9, mask_length=3, mask_dropout=0.5, expand_adjacent=True, generator=seeded(0)
     )
     assert masks.sum(-1).tolist() == [9, 9]
+
+
+def test_token_spans_have_the_published_share() -> None:
+    """.35 of the tokens in spans of 4 are about .30 when spans overlap and are cut (1 - (1 - .35 / 4) ** 4)."""
+    generator = np.random.default_rng(0)
+    masks = torch.stack(
+        [draw_token_spans(512, mask_prob=0.35, mask_length=4, generator=generator) for _ in range(200)]
+    )
+    assert masks.float().mean() == pytest.approx(1 - (1 - 0.35 / 4) ** 4, abs=5e-3)
+    assert masks[:, -1].float().mean() > 0.15  # spans start at the last token too
+    again = draw_token_spans(512, mask_prob=0.35, mask_length=4, generator=np.random.default_rng(0))
+    assert torch.equal(again, masks[0])
+
+
+@pytest.mark.parametrize("length", [1, 2, 3, 7])
+def test_token_spans_of_short_texts(length: int) -> None:
+    for seed in range(20):
+        for mask_prob in (0.01, 0.99):
+            generator = np.random.default_rng(seed)
+            mask = draw_token_spans(length, mask_prob=mask_prob, mask_length=4, generator=generator)
+            assert 1 <= mask.sum() <= max(1, length - 1)
+
+
+def test_token_spans_of_bad_parameters() -> None:
+    for parameters in ({"mask_prob": 0.0}, {"mask_prob": 1.0}, {"mask_length": 0}):
+        with pytest.raises(ValueError, match="`mask_"):
+            draw_token_spans(10, **({"mask_prob": 0.35, "mask_length": 4} | parameters))
+    with pytest.raises(ValueError, match="at least one position"):
+        draw_token_spans(0, mask_prob=0.35, mask_length=4)

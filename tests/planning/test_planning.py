@@ -19,6 +19,8 @@ from hf_ssl.training.model_sizes import (
     data2vec2_vision_config,
     data2vec_aqc_config,
     data2vec_audio_config,
+    data2vec_text_config,
+    data2vec_vision_config,
 )
 
 PRETRAINING = sorted((SCRIPTS / "recipes").glob("data2vec*.yaml")) + sorted(
@@ -31,6 +33,8 @@ TINY = {
     "data2vec2-vision": (data2vec2_vision_config("tiny", **DEEP), "images", 1.0),
     "data2vec2-text": (data2vec2_text_config("tiny", **DEEP), "tokens", 24.0),
     "data2vec-audio": (data2vec_audio_config("tiny", **DEEP, layerdrop=0.0), "seconds", 1.0),
+    "data2vec-text": (data2vec_text_config("tiny", **DEEP), "tokens", 24.0),
+    "data2vec-vision": (data2vec_vision_config("tiny", **DEEP, drop_path_rate=0.0), "images", 1.0),
     "data2vec-aqc": (data2vec_aqc_config("tiny", **DEEP, layerdrop=0.0), "seconds", 1.0),
     "best-rq": (best_rq_config("tiny", **DEEP), "seconds", 1.0),
 }

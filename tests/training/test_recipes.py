@@ -10,7 +10,8 @@ import torch
 from training_helpers import QUICK, SCRIPTS, load_script
 from transformers import AutoModelForPreTraining, get_scheduler
 
-from hf_ssl import Data2Vec2AudioForCTC, Data2Vec2TextForPreTraining, Data2VecAudioPreTrainingConfig
+from hf_ssl import Data2Vec2AudioForCTC, Data2VecAudioPreTrainingConfig, Data2VecTextPreTrainingConfig
+from hf_ssl.models.configuration_data2vec_pretraining import longest_text
 from hf_ssl.training.arguments import ModelArguments, parse_arguments, read_recipe
 from hf_ssl.training.glue import TASKS, GlueDataArguments, GlueTrainingArguments
 from hf_ssl.training.model_sizes import (
@@ -19,17 +20,20 @@ from hf_ssl.training.model_sizes import (
     DATA2VEC2_TEXT_TINY,
     DATA2VEC_AQC_TINY,
     DATA2VEC_AUDIO_TINY,
+    DATA2VEC_TEXT_TINY,
     data2vec2_audio_config,
     data2vec2_text_config,
+    data2vec_text_config,
 )
 from hf_ssl.training.running import override_config
+from hf_ssl.training.text_arguments import TextModelArguments
 
-IMAGES = ("data2vec2_vision", "image_")  # in test_image_recipes.py
+IMAGES = ("data2vec2_vision", "data2vec_vision", "image_")  # in test_image_recipes.py
 RECIPES = sorted(path for path in (SCRIPTS / "recipes").glob("*.yaml") if not path.stem.startswith(IMAGES))
 PRETRAINING = [
     path for path in RECIPES if path.name.startswith(("data2vec2_audio", "data2vec_audio", "data2vec_aqc", "best_rq"))
 ]
-PRETRAINING_TEXT = [path for path in RECIPES if path.name.startswith("data2vec2_text")]
+PRETRAINING_TEXT = [path for path in RECIPES if path.name.startswith(("data2vec2_text", "data2vec_text"))]
 GLUE = [path for path in RECIPES if path.name.startswith("glue_")]
 PUBLISHED_CTC = [path for path in RECIPES if path.stem in ("ctc_10min", "ctc_1h", "ctc_10h", "ctc_100h", "ctc_960h")]
 # Other recipes that start from a pre-trained model, and the script and flags of each.
@@ -51,11 +55,17 @@ NUM_PARAMETERS = {
     "data2vec2_audio_base_librispeech": 93_783_308,
     "data2vec2_audio_large_librilight": 315_184_144,
     "data2vec2_audio_one_gpu": 93_783_308,
+    "data2vec2_audio_one_gpu_augmented": 93_783_308,
     "data2vec2_audio_laptop": 3_709_894,
     "data2vec2_audio_cpu_hour": 1_263_748,
     "data2vec_audio_base": 93_754_880,
+    "data2vec_audio_one_gpu": 93_754_880,
+    "data2vec_audio_one_gpu_augmented": 93_754_880,
     "data2vec_audio_laptop": 3_671_808,
     "data2vec_aqc_base": 94_427_776,
+    "data2vec_aqc_base_360h": 94_427_776,
+    "data2vec_aqc_telephone": 94_427_776,
+    "data2vec_aqc_one_gpu": 94_427_776,
     "data2vec_aqc_laptop": 3_754_112,
     "best_rq_open_source_base": 94_029_024,
     "best_rq_paper_xl": 613_920_288,
@@ -65,6 +75,8 @@ NUM_PARAMETERS = {
     "data2vec2_text_base": 152_961_792,
     "data2vec2_text_large": 385_379_584,
     "data2vec2_text_laptop": 5_448_192,
+    "data2vec_text_base": 126_416_640,
+    "data2vec_text_laptop": 4_452_480,
 }
 SHRUNK = {
     "data2vec2-audio": DATA2VEC2_AUDIO_TINY | {"num_prenet_layers": 1},
@@ -77,11 +89,17 @@ GLOBAL_BATCH = {
     "data2vec2_audio_base_librispeech": 40,
     "data2vec2_audio_large_librilight": 48,
     "data2vec2_audio_one_gpu": 24,
+    "data2vec2_audio_one_gpu_augmented": 24,
     "data2vec2_audio_laptop": 8,
     "data2vec2_audio_cpu_hour": 4,
     "data2vec_audio_base": 320,
+    "data2vec_audio_one_gpu": 96,
+    "data2vec_audio_one_gpu_augmented": 96,
     "data2vec_audio_laptop": 8,
     "data2vec_aqc_base": 320,
+    "data2vec_aqc_base_360h": 320,
+    "data2vec_aqc_telephone": 160,
+    "data2vec_aqc_one_gpu": 96,
     "data2vec_aqc_laptop": 8,
     "best_rq_open_source_base": 576,
     "best_rq_paper_xl": 512,
@@ -97,6 +115,8 @@ GLOBAL_BATCH = {
     "data2vec2_text_base": 64,
     "data2vec2_text_large": 64,
     "data2vec2_text_laptop": 16,
+    "data2vec_text_base": 256,
+    "data2vec_text_laptop": 16,
     **{f"glue_{task}": 16 for task in ("cola", "mrpc", "rte", "stsb")},
     **{f"glue_{task}": 32 for task in ("mnli", "qnli", "qqp", "sst2")},
 }
@@ -129,8 +149,9 @@ def test_full_size_models_for_pre_training(path):
 def test_full_size_models_for_text(path):
     recipe = read_recipe(path)
     overrides = {"vocab_size": recipe.get("train_tokenizer", 50_265)} | recipe.get("config_overrides", {})
+    make_config = data2vec_text_config if path.name.startswith("data2vec_") else data2vec2_text_config
     with torch.device("meta"):
-        model = Data2Vec2TextForPreTraining(data2vec2_text_config(recipe["model_size"], **overrides))
+        model = AutoModelForPreTraining.from_config(make_config(recipe["model_size"], **overrides))
     trainable = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     assert trainable == NUM_PARAMETERS[path.stem]
 
@@ -138,7 +159,8 @@ def test_full_size_models_for_text(path):
 @pytest.mark.parametrize("path", PRETRAINING_TEXT, ids=name)
 def test_text_shrunk(path, tmp_path):
     (tmp_path / "text.txt").write_text("one two three four\n" * 200)
-    tiny = {key: value for key, value in DATA2VEC2_TEXT_TINY.items() if key != "vocab_size"}
+    fields = DATA2VEC_TEXT_TINY if path.name.startswith("data2vec_") else DATA2VEC2_TEXT_TINY
+    tiny = {key: value for key, value in fields.items() if key != "vocab_size"}
     shrunk = read_recipe(path).get("config_overrides", {}) | tiny
     flags = ["--data", str(tmp_path / "text.txt"), "--output_dir", str(tmp_path / "out"), "--max_steps", "2"]
     flags += ["--train_tokenizer", "270", "--block_size", "16", "--config_overrides", json.dumps(shrunk)]
@@ -285,6 +307,22 @@ def test_data2vec_as_published(tmp_path):
     assert (training.tri_stage_phases, training.tri_stage_final_scale) == ([0.03, 0.9, 0.07], 0.01)
     config = script.make_config(model)
     assert config.to_dict() == Data2VecAudioPreTrainingConfig().to_dict()
+
+
+def test_data2vec_of_text_as_published():
+    """base.yaml of the original: what the script makes of the recipe."""
+    path = SCRIPTS / "recipes" / "data2vec_text_base.yaml"
+    recipe = read_recipe(path)
+    assert (recipe["max_steps"], recipe["warmup_steps"], float(recipe["learning_rate"])) == (1_000_000, 10_000, 2e-4)
+    assert recipe["max_grad_norm"] == 5.0
+    config = load_script("pretrain_text").new_config(
+        TextModelArguments(model_type="data2vec-text", model_size="base", tokenizer="roberta-base")
+    )
+    defaults = Data2VecTextPreTrainingConfig().to_dict()
+    changed = {name for name, value in config.to_dict().items() if value != defaults[name]}
+    assert changed == {"vocab_size", "max_position_embeddings", "type_vocab_size", "layer_norm_eps"}
+    assert (config.mask_prob, config.mask_length, config.average_top_k_layers) == (0.35, 4, 10)
+    assert longest_text(config) == recipe["block_size"]
 
 
 def test_best_rq_as_published():
