@@ -32,6 +32,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_benchmark(commands)
     _add_probe(commands)
     _add_report(commands)
+
+
+    _add_health(commands)
     return parser
 
 
@@ -388,6 +391,65 @@ def _run_report(arguments: argparse.Namespace) -> None:
         output=arguments.output,
     )
     print(f"Wrote {path}.")
+
+
+def _add_health(commands: argparse._SubParsersAction) -> None:
+    health = commands.add_parser(
+        "health",
+        help="measure how encoders use their space, on data without labels",
+        description="Effective rank (RankMe), dimensional collapse, isotropy, and where the variance lies, of every "
+        "layer of any encoder of speech, images or text; of quantizers, how many codes are used. No label is needed.",
+    )
+    health.add_argument("models", metavar="MODEL", nargs="+", help="folder, or name on the Hub")
+    health.add_argument(
+        "--data", required=True, metavar="FOLDER", help="recordings, images or texts; or a data set on the Hub"
+    )
+    health.add_argument("--split", default="train", metavar="NAME", help="where there are several: %(default)s")
+    health.add_argument("--max_items", type=int, default=128, metavar="N", help="at most (default: %(default)s)")
+    health.add_argument("--text_column", default="text", metavar="NAME", help="of texts (default: %(default)s)")
+    health.add_argument(
+        "--image_column", default="image", metavar="NAME", help="of parquet and Hub data (default: %(default)s)"
+    )
+    health.add_argument(
+        "--min_seconds", type=float, default=0.5, metavar="SECONDS", help="leave shorter clips out: %(default)s"
+    )
+    health.add_argument(
+        "--max_seconds", type=float, default=20.0, metavar="SECONDS", help="cut longer ones: %(default)s"
+    )
+    health.add_argument("--untrained", action="store_true", help="add each model's twin with random weights")
+    health.add_argument("--by_layer", action="store_true", help="print all layers instead of the last")
+    health.add_argument("--results", metavar="FILE", help="JSON lines to append the figures to")
+    health.add_argument("--batch_size", type=int, default=8, metavar="N", help="items at once (default: %(default)s)")
+    health.add_argument("--device", metavar="NAME", help="such as cuda:0 or cpu (default: a GPU if there is one)")
+    health.set_defaults(run=_run_health)
+
+
+def _run_health(arguments: argparse.Namespace) -> None:
+    import hf_ssl  # noqa: F401  (registers the classes)
+
+    from .evaluation.health import HealthConfig, run_health
+    from .evaluation.unlabelled import UnlabelledConfig
+
+    run_health(
+        HealthConfig(
+            models=arguments.models,
+            data=UnlabelledConfig(
+                source=arguments.data,
+                split=arguments.split,
+                max_items=arguments.max_items,
+                text_column=arguments.text_column,
+                image_column=arguments.image_column,
+                min_seconds=arguments.min_seconds,
+                max_seconds=arguments.max_seconds,
+            ),
+            untrained=arguments.untrained,
+            by_layer=arguments.by_layer,
+            results=arguments.results,
+            batch_size=arguments.batch_size,
+            device=arguments.device,
+            command=["hf-ssl", *arguments.argv],
+        )
+    )
 
 
 def _add_inference_arguments(command: argparse.ArgumentParser) -> None:

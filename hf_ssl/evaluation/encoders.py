@@ -33,7 +33,7 @@ from transformers import (
 )
 
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
-from .items import Clip, Item, Picture, Text
+from .items import Clip, Item, LoadedClip, LoadedPicture, Picture, Text, TokenBlock
 
 Modality = Literal["speech", "images", "text"]
 
@@ -129,7 +129,8 @@ class FrozenEncoder(ABC):
                 digest.update(file.name.encode() + file.read_bytes())
         return digest.hexdigest()
 
-    @torch.inference_mode()
+    # Not `inference_mode`: a model that is being trained must not keep tensors that no gradient may flow through.
+    @torch.no_grad()
     def _forward(self, batch: list[dict[str, torch.Tensor]]) -> torch.Tensor:
         """`(num_layers + 1, batch_size, sequence_length, hidden_size)`."""
         inputs = {name: torch.cat([tensors[name] for tensors in batch]).to(self.model.device) for name in batch[0]}
@@ -149,7 +150,7 @@ class SpeechEncoder(FrozenEncoder):
 
     modality: Modality = "speech"
 
-    def prepare(self, item: Clip) -> ModelInputs:
+    def prepare(self, item: Clip | LoadedClip) -> ModelInputs:
         extractor = self.processor
         waveform = item.read(extractor.sampling_rate)
         if not isinstance(extractor, WhisperFeatureExtractor):
@@ -167,7 +168,7 @@ class SpeechEncoder(FrozenEncoder):
         num_frames = self._count_frames(item, len(waveform), int(inputs["attention_mask"].sum()))
         return ModelInputs({"input_features": inputs["input_features"]}, slice(num_frames))
 
-    def _count_frames(self, item: Clip, num_samples: int, num_steps: int) -> int:
+    def _count_frames(self, item: Clip | LoadedClip, num_samples: int, num_steps: int) -> int:
         num_frames = int(self.model._get_feat_extract_output_lengths(torch.tensor([num_steps])))  # type: ignore[operator]
         if num_frames < 1:
             raise ValueError(
@@ -185,7 +186,7 @@ class ImageEncoder(FrozenEncoder):
 
     modality: Modality = "images"
 
-    def prepare(self, item: Picture) -> ModelInputs:
+    def prepare(self, item: Picture | LoadedPicture) -> ModelInputs:
         pixel_values = self.processor(item.read(), return_tensors="pt")["pixel_values"]
         patch_size = self.model.config.to_dict().get("patch_size")
         if patch_size is None:
@@ -205,12 +206,22 @@ class TextEncoder(FrozenEncoder):
 
     modality: Modality = "text"
 
-    def prepare(self, item: Text) -> ModelInputs:
+    def prepare(self, item: Text | TokenBlock) -> ModelInputs:
+        if isinstance(item, TokenBlock):
+            return self._prepare_block(item)
         encoded = self.processor(item.text, truncation=True, return_special_tokens_mask=True, return_tensors="pt")
         is_real = encoded.pop("special_tokens_mask")[0] == 0
         if not is_real.any():
             raise ValueError(f"The tokenizer finds no token in the text {item.name}: leave it out.")
         return ModelInputs(dict(encoded), is_real)
+
+    def _prepare_block(self, block: TokenBlock) -> ModelInputs:
+        tokenizer, input_ids = self.processor, torch.tensor([block.input_ids])
+        marks = {tokenizer.bos_token_id, tokenizer.eos_token_id, tokenizer.cls_token_id, tokenizer.sep_token_id}
+        is_real = ~torch.isin(input_ids[0], torch.tensor(sorted(marks - {None})))
+        if not is_real.any():
+            raise ValueError(f"Expected tokens of a text, got only marks of beginning and end in {block.name}.")
+        return ModelInputs({"input_ids": input_ids, "attention_mask": torch.ones_like(input_ids)}, is_real)
 
     def statistics(self, states: torch.Tensor) -> torch.Tensor:
         return states.mean(1)
@@ -235,22 +246,25 @@ def load_frozen_encoder(
     except (OSError, KeyError) as error:
         raise ValueError(f"Cannot open the model {name_or_path!r}: {str(error).splitlines()[0]}") from error
     model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))  # type: ignore[arg-type]
+    return wrap_encoder(model, _load_processor(model, name_or_path), batch_size=batch_size)
+
+
+def wrap_encoder(model: PreTrainedModel, processor: Any, *, batch_size: int = 8) -> FrozenEncoder:
+    """The encoder of what the model reads.
+
+    Raises:
+        ValueError: It reads neither speech nor images nor texts.
+    """
     match model.main_input_name:
         case "input_values" | "input_features":
-            extractor = AutoFeatureExtractor.from_pretrained(name_or_path)
-            _check_extractor(extractor, name_or_path)
-            return SpeechEncoder(model, extractor, batch_size=batch_size)
+            return SpeechEncoder(model, processor, batch_size=batch_size)
         case "pixel_values":
-            return ImageEncoder(model, AutoImageProcessor.from_pretrained(name_or_path), batch_size=batch_size)
+            return ImageEncoder(model, processor, batch_size=batch_size)
         case "input_ids":
-            tokenizer = AutoTokenizer.from_pretrained(name_or_path)
-            longest = model.config.to_dict().get("max_position_embeddings", tokenizer.model_max_length)
-            # RoBERTa's positions begin behind the padding's number, so that two of them are no tokens.
-            tokenizer.model_max_length = min(tokenizer.model_max_length, longest - 2)
-            return TextEncoder(model, tokenizer, batch_size=batch_size)
+            return TextEncoder(model, processor, batch_size=batch_size)
     raise ValueError(
-        f"Expected a model of waveforms, log-mel features, images or texts in {name_or_path!r}, got a "
-        f"{type(model).__name__} of {model.main_input_name!r}."
+        f"Expected a model of waveforms, log-mel features, images or texts, got a {type(model).__name__} of "
+        f"{model.main_input_name!r}."
     )
 
 
@@ -271,6 +285,23 @@ def _load_model(name_or_path: str, untrained_seed: int | None) -> PreTrainedMode
             f"{type(model).__name__}: its features would be random."
         )
     return model
+
+
+def _load_processor(model: PreTrainedModel, name_or_path: str) -> Any:
+    match model.main_input_name:
+        case "pixel_values":
+            return AutoImageProcessor.from_pretrained(name_or_path)
+        case "input_ids":
+            tokenizer = AutoTokenizer.from_pretrained(name_or_path)
+            longest = model.config.to_dict().get("max_position_embeddings", tokenizer.model_max_length)
+            # RoBERTa's positions begin behind the padding's number, so that two of them are no tokens.
+            tokenizer.model_max_length = min(tokenizer.model_max_length, longest - 2)
+            return tokenizer
+        case "input_values" | "input_features":
+            extractor = AutoFeatureExtractor.from_pretrained(name_or_path)
+            _check_extractor(extractor, name_or_path)
+            return extractor
+    return None  # no modality of ours, which `wrap_encoder` says
 
 
 def _check_extractor(extractor: object, name_or_path: str) -> None:

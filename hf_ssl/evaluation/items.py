@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""What an encoder is shown: clips, images and texts, read when they are needed and told apart by a fingerprint."""
+"""What an encoder is shown: clips, images and texts, read when they are needed (or read already) and told apart by a
+fingerprint."""
 
 import hashlib
 import os
@@ -71,7 +72,60 @@ class Text(NamedTuple):
         return f"text {self.text}"
 
 
-Item: TypeAlias = Clip | Picture | Text
+class LoadedClip(NamedTuple):
+    """A clip that a data set of training has read: `(num_samples,)`, at the model's sampling rate."""
+
+    samples: np.ndarray
+    sampling_rate: int
+
+    def read(self, sampling_rate: int) -> np.ndarray:
+        """`(num_samples,)`.
+
+        Raises:
+            ValueError: It was read at another rate.
+        """
+        if sampling_rate != self.sampling_rate:
+            raise ValueError(f"Expected a clip at {sampling_rate} Hz, got one at {self.sampling_rate} Hz.")
+        return self.samples
+
+    @property
+    def name(self) -> str:
+        return f"<{len(self.samples)} samples>"
+
+    def fingerprint(self) -> str:
+        return f"clip {_fingerprint(self.samples.tobytes())} {self.sampling_rate}"
+
+
+class LoadedPicture(NamedTuple):
+    """An image that a data set of training has read, and cropped."""
+
+    image: Image.Image
+
+    def read(self) -> Image.Image:
+        return self.image
+
+    @property
+    def name(self) -> str:
+        return f"<image of {self.image.width} x {self.image.height}>"
+
+    def fingerprint(self) -> str:
+        return f"image {_fingerprint(self.image.tobytes())}"
+
+
+class TokenBlock(NamedTuple):
+    """Tokens as a data set of training packs them, those that open and close texts among them."""
+
+    input_ids: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"<{len(self.input_ids)} tokens>"
+
+    def fingerprint(self) -> str:
+        return f"tokens {self.input_ids}"
+
+
+Item: TypeAlias = Clip | Picture | Text | LoadedClip | LoadedPicture | TokenBlock
 
 
 def clips_of(table: datasets.Dataset) -> list[Clip]:

@@ -4,6 +4,8 @@ quantizer use a few codes only where features are badly normalised."""
 
 import torch
 
+from ..evaluation.representation_health import rankme
+
 
 def feature_std(features: torch.Tensor) -> torch.Tensor:
     """Mean over dimensions of the standard deviation over vectors: `pred_var` and `target_var` of the original.
@@ -71,8 +73,7 @@ def sample_frames(
 
 
 def effective_rank(vectors: torch.Tensor) -> torch.Tensor:
-    """Number of directions that vectors really use: the exponential of the entropy of their singular values' shares
-    (Roy & Vetterli 2007, "The effective rank"; Garrido et al. 2023, "RankMe", section 3).
+    """Number of directions that vectors really use, see [`~hf_ssl.evaluation.representation_health.rankme`].
 
     The mean is not taken off: vectors that are all the same have the rank 1.
 
@@ -87,10 +88,7 @@ def effective_rank(vectors: torch.Tensor) -> torch.Tensor:
     vectors = vectors.detach().cpu().double()
     if len(vectors) < 16 or not vectors.isfinite().all():
         return torch.tensor(float("nan"))
-    singular_values = torch.linalg.eigvalsh(vectors.mT @ vectors).clamp_min(0).sqrt()
-    shares = singular_values / singular_values.sum().clamp_min(torch.finfo(torch.float64).tiny)
-    rank = torch.special.entr(shares).sum().exp()
-    return torch.where(shares.any(), rank, 0.0).float()
+    return rankme(torch.linalg.eigvalsh(vectors.mT @ vectors).clamp_min(0).sqrt()).float()
 
 
 def masked_accuracy(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
