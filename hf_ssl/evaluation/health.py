@@ -1,13 +1,12 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """`hf-ssl health`: how encoders use their space, layer by layer, on data without labels."""
 
-import json
-import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from math import isnan
 from typing import Any
 
-from .. import __version__
+from ..results import append_result
 from .codebooks import CodebookHealth, load_quantizing_model, measure_codebook
 from .encoders import FrozenEncoder, load_frozen_encoder
 from .health_table import health_table, in_words
@@ -120,10 +119,12 @@ def _append(config: HealthConfig, health: ModelHealth) -> None:
         "model": health.model,
         "data": config.data.source,
         "num_items": health.layers[-1].num_items,
-        "layers": [asdict(layer) for layer in health.layers],
+        "layers": [_figures(layer) for layer in health.layers],
         "codebook": None if health.codebook is None else health.codebook._asdict(),
-        "version": __version__,
-        "command": shlex.join(config.command),
     }
-    with open(config.results, "a", encoding="utf-8") as file:
-        file.write(json.dumps(result, ensure_ascii=False) + "\n")
+    append_result(config.results, result, command=config.command)
+
+
+def _figures(layer: RepresentationHealth) -> dict[str, float | None]:
+    """By name; `None` for a measure that is not defined, which JSON has no number for."""
+    return {name: None if isnan(value) else value for name, value in asdict(layer).items()}

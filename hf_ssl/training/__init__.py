@@ -15,6 +15,7 @@ from .health import (
     UnhealthyTrainingError,
     health_guards,
 )
+from .health_measures import RepresentationHealthCallback
 from .monitoring import between_utterance_share, feature_std
 from .trainer import (
     AudioTrainer,
@@ -37,6 +38,7 @@ __all__ = [
     "NonFiniteLossCallback",
     "PreTrainingTrainer",
     "QuantizerGuardCallback",
+    "RepresentationHealthCallback",
     "SelfDistillationTrainer",
     "StandstillGuardCallback",
     "TeacherGuardCallback",

@@ -239,10 +239,22 @@ class PreTrainingArguments(AudioTrainingArguments):
             "and at most 2,000."
         },
     )
+    health_measures_steps: int | None = field(
+        default=None,
+        metadata={
+            "help": "Measure rank, collapse, isotropy and shares of the variance of the last layer on 32 fixed items "
+            "(of the evaluation data, if any) every so many updates; never if absent."
+        },
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name in ("health_collapse_steps", "health_teacher_steps", "health_loss_steps"):
+        for name in (
+            "health_collapse_steps",
+            "health_teacher_steps",
+            "health_loss_steps",
+            "health_measures_steps",
+        ):
             steps = vars(self)[name]
             if steps is not None and steps < 1:
                 raise ValueError(f"--{name} must be 1 or more, got {steps}.")

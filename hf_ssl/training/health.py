@@ -332,10 +332,12 @@ class TeacherGuardCallback(HealthGuardCallback):
         args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
+        logs: Logs = None,
         model: PreTrainedModel | None = None,
         **kwargs,
     ) -> None:
-        if self._before is None or state.global_step < self._check_step:
+        # Other logs may come before the teacher has followed this step.
+        if self._before is None or "loss" not in (logs or {}) or state.global_step < self._check_step:
             return
         assert isinstance(model, SelfDistillationModel)
         teacher, student = self._before

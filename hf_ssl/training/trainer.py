@@ -29,7 +29,7 @@ from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.modeling_data2vec_pretraining import Data2VecForPreTrainingOutput
 from ..models.teacher import ema_decay
-from .arguments import AudioTrainingArguments
+from .arguments import AudioTrainingArguments, PreTrainingArguments
 from .callbacks import TeacherUpdateCallback, TerminationCallback
 from .checkpoints import (
     check_same_batches,
@@ -39,6 +39,7 @@ from .checkpoints import (
     mark_incomplete,
 )
 from .health import NonFiniteGradientCallback
+from .health_measures import RepresentationHealthCallback
 from .monitoring import (
     between_utterance_share,
     code_counts,
@@ -318,6 +319,8 @@ class PreTrainingTrainer(AudioTrainer):
     def __init__(self, *args, sampling_rate: int = 16_000, **kwargs):
         super().__init__(*args, **kwargs)
         self.sampling_rate = sampling_rate
+        if isinstance(self.args, PreTrainingArguments) and self.args.health_measures_steps is not None:
+            self.add_callback(RepresentationHealthCallback(self, self.args.health_measures_steps))
         self._reset_meters()
 
     def step_metrics(self, outputs: Any) -> dict[str, torch.Tensor]:
