@@ -260,10 +260,10 @@ def _add_probe(commands: argparse._SubParsersAction) -> None:
     probe.add_argument(
         "--task",
         required=True,
-        choices=("classification", "multilabel", "recognition", "verification"),
+        choices=("classification", "multilabel", "recognition", "frames", "verification"),
         help="one label per item (weighted sum of layers, linear classifier by layer, nearest neighbours); several, "
-        "with ; between (mean average precision); transcripts (CTC); same speaker or not, without training (equal "
-        "error rate)",
+        "with ; between (mean average precision); transcripts (CTC); labels of segments, frame by frame; same speaker "
+        "or not, without training (equal error rate)",
     )
     _add_probe_data_arguments(probe)
     probe.add_argument("--untrained", action="store_true", help="add each model's twin with random weights")
@@ -272,10 +272,10 @@ def _add_probe(commands: argparse._SubParsersAction) -> None:
         nargs="+",
         choices=("weighted_sum", "linear", "neighbours"),
         default=["weighted_sum", "linear", "neighbours"],
-        help="of classification (default: all)",
+        help="of classification and, the first two, of frames (default: all)",
     )
     probe.add_argument("--seeds", type=int, default=1, metavar="N", help="heads per model (default: %(default)s)")
-    probe.add_argument("--epochs", type=int, metavar="N", help="of heads (default: 100; recognition: 12)")
+    probe.add_argument("--epochs", type=int, metavar="N", help="of heads (default: 100; recognition: 12; frames: 20)")
     probe.add_argument("--by_layer", action="store_true", help="print figures of every layer too")
     probe.add_argument("--cache", metavar="DIR", help="keep features in files, and take them from there")
     probe.add_argument("--results", metavar="FILE", help="JSON lines to append the figures to")
@@ -294,7 +294,9 @@ def _add_probe_data_arguments(probe: argparse.ArgumentParser) -> None:
         help="with train/, validation/ (or a fifth of train/) and test/: recordings or images with a metadata.csv, "
         "images in a sub-folder per label, or texts in train.csv, ...; or a data set on the Hub",
     )
-    probe.add_argument("--column", required=True, metavar="NAME", help="label, labels, transcript or speaker")
+    probe.add_argument(
+        "--column", required=True, metavar="NAME", help="label, labels, transcript, segments or speaker"
+    )
     probe.add_argument(
         "--splits",
         nargs=3,

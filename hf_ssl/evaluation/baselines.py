@@ -46,6 +46,10 @@ class LogMel:
                 )
             yield Representation(self._frames(waveform), self._statistics(waveform))
 
+    def frame_times(self, num_frames: int, seconds: float) -> np.ndarray:
+        """As of an encoder: between the centres of the two log-mel frames of each."""
+        return (2 * np.arange(num_frames) + 0.5) * self.hop_length / SAMPLING_RATE
+
     def _statistics(self, waveform: np.ndarray) -> torch.Tensor:
         normalised = (waveform - waveform.mean()) / np.sqrt(waveform.var() + 1e-7)
         # All windows at once: transformers' `spectrogram` takes them one by one and ten times as long.

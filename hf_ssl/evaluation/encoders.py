@@ -18,6 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Protocol
 
+import numpy as np
 import torch
 from torch.nn import functional as F
 from transformers import (
@@ -32,6 +33,7 @@ from transformers import (
     set_seed,
 )
 
+from ..inference.windows import FrameGeometry
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from .items import Clip, Item, LoadedClip, LoadedPicture, Picture, Text, TokenBlock
 
@@ -179,6 +181,31 @@ class SpeechEncoder(FrozenEncoder):
 
     def statistics(self, states: torch.Tensor) -> torch.Tensor:
         return torch.cat([states.mean(1), states.std(1, correction=0)], dim=-1)
+
+    def frame_times(self, num_frames: int, seconds: float) -> np.ndarray:
+        """When the centres of a clip's frames are, in seconds from its beginning, `(num_frames,)`.
+
+        Args:
+            num_frames: Frames of the clip.
+            seconds: Its length.
+
+        Raises:
+            ValueError: It cannot be known of this model.
+        """
+        extractor, config = self.processor, self.model.config
+        frames = np.arange(num_frames)
+        if isinstance(extractor, WhisperFeatureExtractor):
+            # Mel frames are around multiples of the hop, and the second convolution keeps every n-th.
+            stride = extractor.nb_max_frames // config.max_source_positions
+            steps = frames * stride * extractor.hop_length
+        elif isinstance(extractor, BestRqFeatureExtractor):
+            num_mel_frames = extractor.num_mel_frames(round(seconds * extractor.sampling_rate))
+            before = -num_mel_frames % config.stack_size if config.pad_start else 0
+            steps = (frames * config.stack_size - before + (config.stack_size - 1) / 2) * extractor.hop_length
+        else:
+            geometry = FrameGeometry.of(config)
+            steps = frames * geometry.stride + geometry.receptive_field / 2
+        return steps / extractor.sampling_rate
 
 
 class ImageEncoder(FrozenEncoder):

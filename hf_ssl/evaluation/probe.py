@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..results import append_result
-from .baselines import baseline_of
-from .encoders import FrozenEncoder, Representer, load_frozen_encoder
+from .baselines import LogMel, baseline_of
+from .encoders import FrozenEncoder, Representer, SpeechEncoder, load_frozen_encoder
 from .features import Features, cached_features, extract_features
+from .frame_tasks import FrameTimes
 from .probe_data import DataConfig, ProbeData, ProbeTask, load_probe_data
 from .probe_table import by_layer_table, results_table
 from .probe_tasks import METHODS, Method, SplitFeatures, measure, without_features
 
-_MODALITIES_OF_TASKS = {"recognition": ("speech",), "verification": ("speech",)}
+_MODALITIES_OF_TASKS = {"recognition": ("speech",), "frames": ("speech",), "verification": ("speech",)}
 
 
 class Arm(NamedTuple):
@@ -30,10 +31,10 @@ class ProbeConfig:
 
     Args:
         arms: Models to compare, from [`parse_arms`].
-        task: `"classification"`, `"multilabel"`, `"recognition"` or `"verification"`.
+        task: `"classification"`, `"multilabel"`, `"recognition"`, `"frames"` or `"verification"`.
         data: Where the labelled items come from.
         untrained: Whether each model is accompanied by a twin with random weights.
-        methods: Of classification.
+        methods: Of classification and frames.
         num_seeds: Heads to train for each model, where a head is trained.
         num_epochs: Of these heads; their own number if `None`.
         by_layer: Print figures of every layer too.
@@ -95,6 +96,8 @@ def run_probe(config: ProbeConfig) -> list[dict[str, Any]]:
     """
     if config.num_seeds < 1:
         raise ValueError(f"Expected --seeds of at least 1, got {config.num_seeds}.")
+    if config.task == "frames" and not {"weighted_sum", "linear"}.intersection(config.methods):
+        raise ValueError("Expected --methods weighted_sum or linear for --task frames, which has no neighbours.")
     first = _load(config, config.arms[0])
     allowed = _MODALITIES_OF_TASKS.get(config.task, (first.modality,))
     if first.modality not in allowed:
@@ -151,7 +154,15 @@ def _measure(config: ProbeConfig, candidate: Candidate, data: ProbeData) -> Iter
     features = SplitFeatures(*(_features(config, candidate.encoder, split.items) for split in data[:3]))
     # Other seeds for other models of an arm, so that an arm's spread is that of pre-training and heads together.
     seeds = [candidate.number * config.num_seeds + seed for seed in range(config.num_seeds)]
-    figures = measure(config.task, features, data, seeds=seeds, methods=config.methods, num_epochs=config.num_epochs)
+    figures = measure(
+        config.task,
+        features,
+        data,
+        seeds=seeds,
+        methods=config.methods,
+        num_epochs=config.num_epochs,
+        frame_times=_frame_times(candidate.encoder),
+    )
     for figure in figures:
         yield {
             "what": "probe",
@@ -165,8 +176,12 @@ def _measure(config: ProbeConfig, candidate: Candidate, data: ProbeData) -> Iter
         }
 
 
+def _frame_times(encoder: Representer) -> FrameTimes | None:
+    return encoder.frame_times if isinstance(encoder, SpeechEncoder | LogMel) else None
+
+
 def _features(config: ProbeConfig, encoder: Representer, items: Sequence[Any]) -> Features:
-    all_frames = config.task == "recognition"
+    all_frames = config.task in ("recognition", "frames")
     if config.cache is None or not isinstance(encoder, FrozenEncoder):
         return extract_features(encoder, items, all_frames=all_frames)
     return cached_features(encoder, items, Path(config.cache), all_frames=all_frames)

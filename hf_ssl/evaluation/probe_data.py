@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Labelled splits to probe encoders with: from what a person names on the command line to items and labels."""
 
+import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,9 +16,10 @@ from ..data.labelled_texts import TABLE_BUILDERS, load_labelled_texts
 from ..data.skipped import SkippedFiles
 from ..data.sources import load_audio_sources
 from .encoders import Modality
-from .items import Item, Text, clips_of, pictures_of
+from .items import Clip, Item, Text, clips_of, pictures_of
+from .segments import segments_of
 
-ProbeTask = Literal["classification", "multilabel", "recognition", "verification"]
+ProbeTask = Literal["classification", "multilabel", "recognition", "frames", "verification"]
 
 # A fifth of training becomes validation where there is none.
 _VALIDATION_SHARE = 0.2
@@ -29,7 +31,7 @@ class DataConfig:
 
     Args:
         source: A folder with a part for each split, or a data set on the Hub (`name` or `name:config`).
-        column: Column with the label, the labels (`;` between), the transcript or the speaker.
+        column: Column with the label, the labels (`;` between), the transcript, the segments or the speaker.
         splits: Names of the splits to learn from, to choose on and to be tested on once.
         text_column, image_column: Where texts are, and images of parquet files and Hub data sets.
         min_seconds: Leave shorter recordings out.
@@ -51,6 +53,18 @@ class LabelledItems(NamedTuple):
 
     def select(self, rows: Sequence[int]) -> "LabelledItems":
         return LabelledItems([self.items[row] for row in rows], [self.labels[row] for row in rows])
+
+
+def clips_in(split: LabelledItems) -> list[Clip]:
+    """The items of a split of speech.
+
+    Raises:
+        ValueError: They are no clips.
+    """
+    clips = [item for item in split.items if isinstance(item, Clip)]
+    if len(clips) != len(split.items):
+        raise ValueError("Expected clips of speech, got images or texts.")
+    return clips
 
 
 class ProbeData(NamedTuple):
@@ -147,6 +161,8 @@ def _names(table: datasets.Dataset, column: str) -> list[str]:
 
 
 def _name(value: Any) -> str:
+    if isinstance(value, list) and any(isinstance(part, dict) for part in value):
+        return json.dumps(value)  # segments
     return ";".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
@@ -179,12 +195,28 @@ def check_labels(data: ProbeData, task: ProbeTask) -> None:
             raise ValueError(f"Nothing is left for {name}: give more data, or a split for it (--splits).")
         if task == "verification" and name != "training":
             _check_speakers(name, split.labels)
+        if task == "frames":
+            _check_segments(name, split)
         if task == "recognition" and not all(map(str.strip, split.labels)):
             raise ValueError(f"The {name} split has empty transcripts: leave such clips out.")
     if task == "classification" and len(set(data.train.labels)) < 2:
         raise ValueError(
             f"Expected at least two classes to tell apart, got only {data.train.labels[0]!r} in training: is it the "
             "right column?"
+        )
+
+
+def _check_segments(name: str, split: LabelledItems) -> None:
+    """Reads all of them, so that a fault is found before an encoder runs."""
+    labels = {
+        segment.label
+        for clip, field in zip(clips_in(split), split.labels, strict=True)
+        for segment in segments_of(clip, field)
+    }
+    if not labels or (name == "training" and len(labels) < 2):
+        raise ValueError(
+            f"Expected segments of at least two classes in training and of one elsewhere, got {sorted(labels)} in "
+            f"{name}."
         )
 
 

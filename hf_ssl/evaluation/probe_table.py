@@ -15,7 +15,7 @@ def results_table(results: Sequence[dict[str, Any]], trivial: tuple[str, float])
 
     Args:
         results: From [`run_probe`].
-        trivial: How to answer without looking, and the figure one gets; belongs to the first metric.
+        trivial: How to answer without looking, and the figure one gets; no figure of macro-F1.
     """
     lines = []
     arms = list(dict.fromkeys(result["arm"] for result in results))
@@ -30,7 +30,8 @@ def results_table(results: Sequence[dict[str, Any]], trivial: tuple[str, float])
                 if (result["arm"], result["method"], result["metric"]) == (arm, method, metric)
             ]
             lines.append(f"  {arm:<{width}}  {_summary(runs)}")
-        lines.append(f"  {trivial[0]:<{width}}  {trivial[1]:6.1%}")
+        if metric != "macro-F1":
+            lines.append(f"  {trivial[0]:<{width}}  {trivial[1]:6.1%}")
     return "\n".join(lines)
 
 

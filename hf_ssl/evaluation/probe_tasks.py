@@ -13,6 +13,14 @@ from typing import Literal, NamedTuple, get_args
 import numpy as np
 
 from .features import Features
+from .frame_tasks import (
+    FrameResult,
+    FrameTimes,
+    LabelledFrames,
+    classify_frames,
+    labelled_frames,
+    most_frequent_label,
+)
 from .metrics import mean_average_precision
 from .neighbours import neighbour_vote
 from .probe_data import ProbeData, ProbeTask
@@ -63,16 +71,18 @@ def measure(
     seeds: Sequence[int],
     methods: Sequence[Method] = METHODS,
     num_epochs: int | None = None,
+    frame_times: FrameTimes | None = None,
 ) -> Iterator[Figure]:
     """All figures of a task.
 
     Args:
         task: What to do.
-        features: For recognition with all frames.
+        features: For recognition and frames with all frames.
         data: The labels, and what they belong to.
         seeds: One head each, where a head is trained.
-        methods: Of classification; the other tasks have one.
+        methods: Of classification, and of frames the first two; the other tasks have one.
         num_epochs: Of heads; the head's own number if `None`.
+        frame_times: Of the encoder; for frames.
     """
     match task:
         case "classification":
@@ -86,6 +96,9 @@ def measure(
             yield from _heads(tag, "mean average precision", features, data, seeds, num_epochs)
         case "recognition":
             yield from _heads(recognise, "character error rate", features, data, seeds, num_epochs)
+        case "frames":
+            assert frame_times is not None
+            yield from _frames(features, data, frame_times, seeds, methods, num_epochs)
         case "verification":
             yield _cosine(features, data)
 
@@ -100,6 +113,9 @@ def without_features(task: ProbeTask, data: ProbeData) -> tuple[str, float]:
             return "any order", _precision_of_any_order(data)
         case "recognition":
             return "nothing recognised", 1.0
+        case "frames":
+            label, share = most_frequent_label(data.train, data.test)
+            return f"always {label!r}", share
         case "verification":
             return "guesses", 0.5
 
@@ -146,6 +162,46 @@ def _neighbours(features: SplitFeatures, data: ProbeData) -> Figure:
     return Figure(
         "neighbours", "accuracy", result.accuracy, result.validation, chosen=chosen, by_layer=result.by_layer
     )
+
+
+def _frames(
+    features: SplitFeatures,
+    data: ProbeData,
+    frame_times: FrameTimes,
+    seeds: Sequence[int],
+    methods: Sequence[Method],
+    num_epochs: int | None,
+) -> Iterator[Figure]:
+    train = labelled_frames(features.train, data.train, frame_times)
+    validation = labelled_frames(features.validation, data.validation, frame_times)
+    splits = (train, validation, labelled_frames(features.test, data.test, frame_times))
+    for seed in seeds:
+        if "weighted_sum" in methods:
+            result = classify_frames(*splits, seed=seed, num_epochs=num_epochs)
+            yield from _frame_figures("weighted_sum", result, seed, {}, result.head.layer_weights)
+        if "linear" in methods:
+            yield from _best_layer_of_frames(splits, seed, num_epochs)
+
+
+def _best_layer_of_frames(splits: Sequence[LabelledFrames], seed: int, num_epochs: int | None) -> Iterator[Figure]:
+    results = [
+        classify_frames(
+            splits[0].layer(number), splits[1].layer(number), splits[2].layer(number), seed=seed, num_epochs=num_epochs
+        )
+        for number in range(len(splits[0].frames))
+    ]
+    by_layer = tuple(result.head.validation for result in results)
+    layer = int(np.argmax(by_layer))
+    yield from _frame_figures("linear", results[layer], seed, {"layer": layer}, by_layer)
+
+
+def _frame_figures(
+    method: str, result: FrameResult, seed: int, chosen: Mapping[str, float], by_layer: tuple[float, ...]
+) -> Iterator[Figure]:
+    head = result.head
+    chosen = {**chosen, "learning_rate": head.learning_rate, "epoch": head.epoch}
+    yield Figure(method, "accuracy", head.test, head.validation, seed, chosen, by_layer)
+    yield Figure(method, "macro-F1", result.macro_f1, None, seed, chosen, by_layer)
 
 
 def _cosine(features: SplitFeatures, data: ProbeData) -> Figure:

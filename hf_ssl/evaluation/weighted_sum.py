@@ -118,7 +118,7 @@ def classify(train: Clips, validation: Clips, test: Clips, *, seed: int, num_epo
     def score(head: nn.Module, split: int) -> float:
         return (head(pooled[split]).argmax(-1) == targets[split]).double().mean().item()
 
-    return _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)[0]
+    return choose_head(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)[0]
 
 
 def tag(train: Clips, validation: Clips, test: Clips, *, seed: int, num_epochs: int = 100) -> HeadResult:
@@ -144,7 +144,7 @@ def tag(train: Clips, validation: Clips, test: Clips, *, seed: int, num_epochs: 
     def score(head: nn.Module, split: int) -> float:
         return mean_average_precision(head(pooled[split]).double().numpy(), targets[split].numpy())
 
-    return _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)[0]
+    return choose_head(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)[0]
 
 
 def split_labels(field: str) -> list[str]:
@@ -192,7 +192,7 @@ def recognise(train: Clips, validation: Clips, test: Clips, *, seed: int, num_ep
     def score(head: nn.Module, split: int) -> float:
         return -jiwer.cer(list(splits[split].labels), transcribe(head, split))
 
-    result, head = _choose(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)
+    result, head = choose_head(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs)
     with torch.no_grad():
         word_error_rate = jiwer.wer(list(test.labels), transcribe(head, 2))
     return replace(result, test=-result.test, validation=-result.validation, word_error_rate=float(word_error_rate))
@@ -215,15 +215,23 @@ def _indicators(labels: Sequence[str], names: list[str]) -> torch.Tensor:
     return indicators
 
 
-def _choose(
-    make_head: Callable[[], ClassificationHead | RecognitionHead],
+def choose_head(
+    make_head: Callable[[], nn.Module],
     batch_losses: Callable[[nn.Module, torch.Generator], Iterator[torch.Tensor]],
     score: Callable[[nn.Module, int], float],
     *,
     seed: int,
     num_epochs: int,
 ) -> tuple[HeadResult, nn.Module]:
-    """Trains a head at each learning rate; tests the one, of the epoch, that scores highest on validation."""
+    """Trains a head at each learning rate; tests the one, of the epoch, that scores highest on validation.
+
+    Args:
+        make_head: Gives a new head with a `weighted_sum`, its weights drawn from torch's random state.
+        batch_losses: The losses of an epoch, in an order drawn from the generator.
+        score: Of a head on training, validation or test (0, 1, 2); high is good.
+        seed: Of weights and orders.
+        num_epochs: At each learning rate.
+    """
     best: tuple[float, float, int, nn.Module] | None = None
     for learning_rate in LEARNING_RATES:
         torch.manual_seed(seed)
