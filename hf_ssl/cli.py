@@ -35,6 +35,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
     _add_health(commands)
+    _add_card(commands)
     return parser
 
 
@@ -452,6 +453,42 @@ def _run_health(arguments: argparse.Namespace) -> None:
             command=["hf-ssl", *arguments.argv],
         )
     )
+
+
+def _add_card(commands: argparse._SubParsersAction) -> None:
+    card = commands.add_parser(
+        "card",
+        help="make the model card of a finished run",
+        description="Prints the card of a model that a training script has trained: method, recipe, compute, final "
+        "figures, and the probes of a results file, also for the Hub (model-index). What the run cannot know, data "
+        "and licences, is said by flags; nothing else is claimed.",
+    )
+    card.add_argument("run_dir", metavar="RUN_DIR", help="folder of the run")
+    card.add_argument("--results", metavar="FILE", help="as of hf-ssl probe --results FILE")
+    card.add_argument("--model_name", metavar="NAME", help="what the model is called there, if not RUN_DIR")
+    card.add_argument("--title", metavar="NAME", help="of the card (default: the folder's name)")
+    card.add_argument("--license", metavar="NAME", help="of the weights, such as apache-2.0")
+    card.add_argument("--language", nargs="+", metavar="CODE", help="such as en")
+    card.add_argument("--dataset_name", nargs="+", metavar="NAME", help="what it was trained on; names on the Hub")
+    card.add_argument("--dataset_license", metavar="NAME", help="of these data")
+    card.add_argument("--write", action="store_true", help="write RUN_DIR/README.md instead of printing")
+    card.set_defaults(run=_run_card)
+
+
+def _run_card(arguments: argparse.Namespace) -> None:
+    from pathlib import Path
+
+    from .card import CardWords, write_card
+
+    said = {"license": arguments.license, "language": arguments.language, "datasets": arguments.dataset_name}
+    words = CardWords(
+        name=arguments.title or Path(arguments.run_dir).resolve().name,
+        metadata={name: value for name, value in said.items() if value is not None},
+        dataset_license=arguments.dataset_license,
+    )
+    names = [] if arguments.model_name is None else [arguments.model_name]
+    text = write_card(arguments.run_dir, words, results=arguments.results, names=names, write=arguments.write)
+    print(f"Wrote {Path(arguments.run_dir) / 'README.md'}." if arguments.write else text)
 
 
 def _add_inference_arguments(command: argparse.ArgumentParser) -> None:

@@ -1,11 +1,10 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""The Hub: what it refused, in one line, and the card of a model that training pushes."""
+"""The Hub: what it refused, in one line, and whose card is there."""
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator
 
-from huggingface_hub import ModelCardData, constants, hf_hub_download
+from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -18,13 +17,10 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 from huggingface_hub.utils import httpx
-from transformers import PreTrainedModel, TrainerState
 
-from . import __version__
+from .card import CARD_MARK
 
 LOG_IN = "log in with `hf auth login` or set HF_TOKEN"
-# Tells a card that nobody has touched from one that is somebody's own.
-CARD_MARK = "<!-- Written by hf_ssl after training. Delete this line, or the next push writes the card anew. -->"
 
 
 def explain_hub_error(error: BaseException) -> str | None:
@@ -72,44 +68,6 @@ def _explain_answer(error: HfHubHTTPError) -> str | None:
     return f"The Hub answered with status {error.response.status_code} ({said})."
 
 
-def training_card(
-    model: PreTrainedModel,
-    state: TrainerState,
-    *,
-    name: str,
-    started_from: str | None = None,
-    metadata: Mapping[str, Any] | None = None,
-) -> str:
-    """The card of a model that was just trained: only what the run itself knows and measured.
-
-    Args:
-        model: The trained model.
-        state: The trainer's, with its log.
-        name: Title of the card.
-        started_from: The model that training began with: a name on the Hub, or a folder, whose path is not told.
-        metadata: What only the user knows, such as `license` and `language`: fields of `ModelCardData`.
-    """
-    is_on_hub = started_from is not None and not os.path.isdir(started_from)
-    given = dict(metadata or {})
-    given_tags = given.pop("tags", [])
-    tags = [model.config.model_type, "hf_ssl", *([given_tags] if isinstance(given_tags, str) else given_tags)]
-    header = ModelCardData(
-        library_name="transformers", tags=tags, base_model=started_from if is_on_hub else None, **given
-    )
-    origin = f"[{started_from}]({constants.ENDPOINT}/{started_from})" if is_on_hub else "a model in a local folder"
-    lines = [
-        f"# {name}",
-        f"`{type(model).__name__}`, trained with `hf_ssl` {__version__}: {state.global_step} updates, "
-        f"{state.epoch or 0:.2f} epochs." + (f" It started from {origin}." if started_from is not None else ""),
-        "What the run cannot know is not said here: the data, their language and licence, and what the model is good "
-        "for. The figures below are its own; nothing else was measured.",
-        _table(_last_figures(state.log_history)),
-        "transformers' Auto classes load the model: after `import hf_ssl`, or without the package with "
-        "`trust_remote_code=True`.",
-    ]
-    return f"---\n{header.to_yaml()}\n---\n\n{CARD_MARK}\n\n" + "\n\n".join(lines) + "\n"
-
-
 def own_card(folder: str, repo_id: str | None, *, revision: str | None, token: str | None) -> str | None:
     """The card in a folder or, without one there, in a repository, if somebody has written or edited it."""
     path = os.path.join(folder, "README.md")
@@ -123,17 +81,3 @@ def own_card(folder: str, repo_id: str | None, *, revision: str | None, token: s
     with open(path, encoding="utf-8") as file:
         text = file.read()
     return None if CARD_MARK in text else text
-
-
-def _last_figures(log_history: Sequence[Mapping[str, Any]]) -> dict[str, float]:
-    """The training loss and the figures of evaluation that were logged last."""
-    figures: dict[str, float] = {}
-    for entry in log_history:
-        kept = {key: value for key, value in entry.items() if key == "loss" or key.startswith(("eval_", "test_"))}
-        figures |= {key: value for key, value in kept.items() if not key.endswith(("runtime", "per_second"))}
-    return figures
-
-
-def _table(figures: Mapping[str, float]) -> str:
-    rows = [f"| {name} | {value:.4g} |" for name, value in figures.items()]
-    return "\n".join(["| figure | last value |", "|---|---|", *rows]) if rows else "No figures were logged."

@@ -113,7 +113,7 @@ def main(argv: Sequence[str] | None = None) -> CTCTrainer:
         compute_metrics=transcripts.metrics,
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
-    save_run(trainer, result)
+    save_run(trainer, result, started_from=None if model_args.from_scratch else model_args.model_name_or_path)
     for name, dataset in (("eval", eval_dataset), ("test", make_eval_dataset(test_table, data_args, reading))):
         if dataset is not None:
             report(trainer, name, dataset, transcripts)

@@ -97,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
         compute_metrics=metrics_of(data_args.task),
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
-    save_run(trainer, result)
+    save_run(trainer, result, started_from=None if model_args.from_scratch else model_args.model_name_or_path)
     for split, table in (encoded | ({} if test_set is None else {"test": test_set})).items():
         name = "eval" if split == "validation" else split
         metrics = trainer.evaluate(table, metric_key_prefix=name)

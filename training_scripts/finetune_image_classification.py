@@ -111,7 +111,7 @@ def main(argv: Sequence[str] | None = None) -> ImageFineTuningTrainer:
         compute_metrics=classification_metrics,
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
-    save_run(trainer, result)
+    save_run(trainer, result, started_from=None if model_args.from_scratch else model_args.model_name_or_path)
     evaluate_run(trainer, make_eval_dataset(data_args.test_split))
     logger.info(f"Data: {skipped.summary()}.")
     logger.info(f"The fine-tuned model is in {training_args.output_dir}.")

@@ -86,7 +86,7 @@ def main(argv: Sequence[str] | None = None) -> SpeakerVerificationTrainer:
         compute_metrics=verification_metrics,
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
-    save_run(trainer, result)
+    save_run(trainer, result, started_from=None if model_args.from_scratch else model_args.model_name_or_path)
     evaluate_run(trainer, make_eval_dataset(test_table, data_args, reading))
     logger.info(f"Data: {skipped.summary()}.")
     logger.info(f"The fine-tuned model is in {training_args.output_dir}.")

@@ -83,7 +83,7 @@ def main(argv: Sequence[str] | None = None) -> ImageSelfDistillationTrainer:
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
 
-    save_run(trainer, result)
+    save_run(trainer, result, started_from=model_args.model_name_or_path)
     if data_args.eval_data:
         trainer.save_metrics("eval", trainer.evaluate())
     logger.info(f"Data: {skipped.summary()}.")

@@ -23,6 +23,9 @@ from ..data.skipped import SkippedFiles
 from ..data.sources import load_audio_sources
 from ..hub import explain_hub_error
 from ..report import write_report
+
+
+from ..run_record import record_run, write_record
 from .allocator import keep_freed_memory
 from .arguments import FineTuningDataArguments, SpeechDataArguments
 from .checkpoints import last_complete_checkpoint
@@ -221,13 +224,25 @@ def checkpoint_to_resume(training_args: TrainingArguments) -> str | None:
     return checkpoint
 
 
-def save_run(trainer: AudioTrainer, result: TrainOutput) -> None:
-    """Saves the model, the trainer's state and the figures of training. Nothing is pushed yet."""
+def save_run(trainer: AudioTrainer, result: TrainOutput, started_from: str | None = None) -> None:
+    """Saves the model, the trainer's state, the figures of training and what the model's card says of the run. Nothing
+    is pushed yet.
+
+    Args:
+        trainer: The one that trained.
+        result: What it returned.
+        started_from: The model that training began with; `None` for random weights.
+    """
     trainer.wait_for_pushes()
     # An external call would push at once, without the state and the figures, and lose them if the Hub refuses.
     trainer.save_model(_internal_call=True)
     trainer.save_state()
     trainer.save_metrics("train", result.metrics)
+    if trainer.is_world_process_zero():
+        assert trainer.args.output_dir is not None
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        trainer.run_record = record_run(trainer.args, model, sys.argv, started_from)
+        write_record(trainer.args.output_dir, trainer.run_record)
 
 
 def evaluate_run(trainer: AudioTrainer, test_dataset: AudioDataset | ImageDataset | None) -> None:

@@ -20,15 +20,17 @@ from torch.utils.data import DataLoader, IterableDataset, Sampler, SequentialSam
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 
+from ..card import training_card
 from ..data.dataset import AudioDataset, LengthGroupedSampler, StreamedAudioDataset
 from ..data.duration_batches import DurationBatchSampler
 from ..data.images import ImageDataset
 from ..data.streamed_batches import StreamCounts, StreamedDurationBatches
-from ..hub import explain_hub_error, own_card, training_card
+from ..hub import explain_hub_error, own_card
 from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.modeling_data2vec_pretraining import Data2VecForPreTrainingOutput
 from ..models.teacher import ema_decay
+from ..run_record import RunRecord
 from .arguments import AudioTrainingArguments, PreTrainingArguments
 from .callbacks import TeacherUpdateCallback, TerminationCallback
 from .checkpoints import (
@@ -63,6 +65,7 @@ class AudioTrainer(Trainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self.run_record: RunRecord | None = None  # for the card; there is one when the run is over
         self._epoch_callback = _EpochCallback()
         self._stream: StreamedDurationBatches | None = None
         self.add_callback(self._epoch_callback)
@@ -237,7 +240,7 @@ class AudioTrainer(Trainer):
     def create_model_card(  # type: ignore[override]
         self, model_name: str | None = None, finetuned_from: str | None = None, **metadata: Any
     ) -> None:
-        """Writes README.md, unless somebody else did, here or on the Hub; see [`~hf_ssl.hub.training_card`].
+        """Writes README.md, unless somebody else did, here or on the Hub; see [`~hf_ssl.card.training_card`].
 
         transformers' own card claims that a model was trained from scratch, or fine-tuned from one without a name.
 
@@ -254,7 +257,14 @@ class AudioTrainer(Trainer):
         if text is None:
             model = self.accelerator.unwrap_model(self.model)
             name = model_name or os.path.basename(os.path.abspath(folder))
-            text = training_card(model, self.state, name=name, started_from=finetuned_from, metadata=metadata)
+            text = training_card(
+                model,
+                self.state,
+                name=name,
+                started_from=finetuned_from,
+                metadata=metadata,
+                record=self.run_record,
+            )
         with open(os.path.join(folder, "README.md"), "w", encoding="utf-8") as file:
             file.write(text)
 

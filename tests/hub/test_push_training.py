@@ -66,7 +66,12 @@ def test_pre_training(hub, client, pretrain, out, recordings):
     repository = hub.repositories["ada/new"]
     assert repository.messages()[0] == "End of training"
     files = repository.files()
-    assert files.keys() >= MODEL_FILES | {"trainer_state.json", "train_results.json", "modeling_data2vec2_audio.py"}
+    assert files.keys() >= MODEL_FILES | {
+        "trainer_state.json",
+        "train_results.json",
+        "run.json",
+        "modeling_data2vec2_audio.py",
+    }
     for name in MODEL_FILES:
         assert files[name] == (out / name).read_bytes(), name
     # what tells of the user's recordings stays on the user's machine

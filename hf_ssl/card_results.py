@@ -1,0 +1,169 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Measured figures on a model's card: tables for readers, and `model-index` for the Hub."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from huggingface_hub import EvalResult
+
+from .run_record import without_paths
+
+Line = Mapping[str, Any]
+
+_METRIC_TYPES = {
+    "accuracy": "accuracy",
+    "macro-F1": "f1",
+    "mean average precision": "mean_average_precision",
+    "character error rate": "cer",
+    "word error rate": "wer",
+    "equal error rate": "eer",
+}
+# Of evaluations of the training scripts; losses are no results.
+_RUN_METRICS = {
+    "wer": "word error rate",
+    "cer": "character error rate",
+    "accuracy": "accuracy",
+    "eer": "equal error rate",
+    "map": "mean average precision",
+    "f1": "F1",
+    "matthews_correlation": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearmanr": "Spearman correlation",
+}
+_SPLITS = {"eval": "evaluation split", "test": "test split"}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A figure of a probe, over the runs of an arm: `values` are shares."""
+
+    arm: str
+    is_own: bool
+    task: str
+    data: str
+    column: str
+    method: str
+    metric: str
+    values: tuple[float, ...]
+
+    @property
+    def mean(self) -> float:
+        return float(np.mean(self.values))
+
+
+def probes_of(lines: Sequence[Line], names: Sequence[str]) -> list[Probe]:
+    """The probes of a model in a results file, and beside each the other arms of the same measurement.
+
+    Args:
+        lines: From [`~hf_ssl.results.read_results`]. Of the same measurement told twice, the later line counts.
+        names: What `model` may be in the lines of this model: its folder, its name on the Hub.
+
+    Raises:
+        ValueError: A line of a probe lacks a field.
+    """
+    own = {os.path.realpath(name) for name in names} | set(names)
+    groups: dict[tuple, dict[tuple, float]] = {}
+    for line in lines:
+        if line["what"] != "probe":
+            continue
+        try:
+            is_own = line["model"] is not None and not line["arm"].endswith(", untrained")
+            is_own = is_own and (line["model"] in own or os.path.realpath(line["model"]) in own)
+            key = tuple(str(line[name]) for name in ("task", "data", "column", "method", "metric"))
+            arm = (is_own, "this model" if is_own else without_paths(line["arm"]))
+            groups.setdefault((*key, *arm), {})[line["model"], line["number"], line["seed"]] = float(line["test"])
+        except KeyError as error:
+            raise ValueError(f"Expected the field {error} in the line of a probe, got {dict(line)!r:.200}.") from error
+    found = [
+        Probe(arm, is_own, task, short_name(data), column, method, metric, tuple(values.values()))
+        for (task, data, column, method, metric, is_own, arm), values in groups.items()
+    ]
+    measured = {_measurement(probe) for probe in found if probe.is_own}
+    return [probe for probe in found if _measurement(probe) in measured]
+
+
+def probe_table(probes: Sequence[Probe]) -> str:
+    """A table in Markdown: a block of lines per measurement, this model first."""
+    rows = ["| task, data, column | method, metric | | test | runs |", "|---|---|---|---|---|"]
+    for measurement in dict.fromkeys(map(_measurement, probes)):
+        of_it = [probe for probe in probes if _measurement(probe) == measurement]
+        for probe in sorted(of_it, key=lambda probe: not probe.is_own):
+            spread = f" ({min(probe.values):.1%} to {max(probe.values):.1%})" if len(set(probe.values)) > 1 else ""
+            rows.append(
+                f"| {probe.task}, {probe.data}, {probe.column} | {probe.method}, {probe.metric} | {probe.arm} "
+                f"| {probe.mean:.1%}{spread} | {len(probe.values)} |"
+            )
+    return "\n".join(rows)
+
+
+def probe_results(probes: Sequence[Probe], modality: str) -> list[EvalResult]:
+    """This model's probes for `model-index`; those of other arms are in the table only.
+
+    Args:
+        probes: From [`probes_of`].
+        modality: `"audio"`, `"image"` or `"text"`, for the Hub's names of tasks.
+    """
+    return [
+        EvalResult(
+            task_type=_task_type(probe.task, modality),
+            task_name=f"probe of frozen features: {probe.task}",
+            dataset_type="local",
+            dataset_name=f"{probe.data}, {probe.column}",
+            dataset_split="test",
+            metric_type=_METRIC_TYPES.get(probe.metric, probe.metric),
+            metric_name=f"{probe.metric} ({probe.method}, {len(probe.values)} runs)",
+            metric_value=round(probe.mean, 4),
+        )
+        for probe in probes
+        if probe.is_own
+    ]
+
+
+def run_results(figures: Mapping[str, float], task_type: str, dataset_name: str) -> list[EvalResult]:
+    """The run's own evaluations for `model-index`.
+
+    Args:
+        figures: By the names of the log, `test_wer` for example.
+        task_type: The Hub's name of the task.
+        dataset_name: What the user calls the data.
+    """
+    return list(_run_results(figures, task_type, dataset_name))
+
+
+def _run_results(figures: Mapping[str, float], task_type: str, dataset_name: str) -> Iterator[EvalResult]:
+    for name, value in figures.items():
+        split, _, metric = name.partition("_")
+        if split in _SPLITS and metric in _RUN_METRICS:
+            yield EvalResult(
+                task_type=task_type,
+                dataset_type="local",
+                dataset_name=dataset_name,
+                dataset_split=_SPLITS[split],
+                metric_type=metric,
+                metric_name=f"{_RUN_METRICS[metric]}, {_SPLITS[split]}",
+                metric_value=round(float(value), 4),
+            )
+
+
+def short_name(data: str) -> str:
+    """A data set's name on the Hub as it is, a folder's without its path."""
+    is_path = os.path.exists(data) or os.path.isabs(data) or data.startswith(("~", "."))
+    return os.path.basename(os.path.abspath(os.path.expanduser(data))) if is_path else data
+
+
+def _measurement(probe: Probe) -> tuple[str, ...]:
+    return (probe.task, probe.data, probe.column, probe.method, probe.metric)
+
+
+def _task_type(task: str, modality: str) -> str:
+    match task:
+        case "recognition":
+            return "automatic-speech-recognition"
+        case "frames":
+            return "audio-frame-classification"
+        case "verification":
+            return "speaker-verification"
+    return f"{modality}-classification"
