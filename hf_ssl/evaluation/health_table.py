@@ -61,8 +61,9 @@ def in_words(measured: Sequence[ModelHealth]) -> str:
         lines += [f"  {sentence}" for sentence in (*_sentences(last), *_codebook_sentences(health))]
     lines += [
         "",
-        "RankMe and the collapse measure forecast accuracy among checkpoints of one method and one size, on the same",
-        "data. They do not compare methods, and they are no accuracy: that is what hf-ssl probe measures.",
+        "Their papers found that RankMe and the collapse measure forecast accuracy among models of one method and",
+        "size, on the same data. They do not compare methods, a network without training may well use more directions, and",
+        "they are no accuracy: that is what hf-ssl probe measures.",
     ]
     return "\n".join(lines)
 
