@@ -62,8 +62,8 @@ def in_words(measured: Sequence[ModelHealth]) -> str:
     lines += [
         "",
         "Their papers found that RankMe and the collapse measure forecast accuracy among models of one method and",
-        "size, on the same data. They do not compare methods, a network without training may well use more directions, and",
-        "they are no accuracy: that is what hf-ssl probe measures.",
+        "size, on the same data. They do not compare methods, a network without training may well use more",
+        "directions, and they are no accuracy: that is what hf-ssl probe measures.",
     ]
     return "\n".join(lines)
 
