@@ -14,9 +14,9 @@ from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from . import __version__
 from .card_methods import method_of
+from .card_record import LOCAL_FOLDER, CardRecord, modality_of, read_record, told_model
 from .card_results import Probe, probe_results, probe_table, probes_of, run_results
 from .results import read_results
-from .run_record import LOCAL_FOLDER, RunRecord, modality_of, read_record, told_model
 
 # Tells a card that nobody has touched from one that is somebody's own.
 CARD_MARK = "<!-- Written by hf_ssl after training. Delete this line, or the next push writes the card anew. -->"
@@ -45,7 +45,7 @@ class Run:
     epochs: float
     log: Sequence[Mapping[str, Any]]
     started_from: str | None = None
-    record: RunRecord | None = None
+    record: CardRecord | None = None
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def training_card(
     name: str,
     started_from: str | None = None,
     metadata: Mapping[str, Any] | None = None,
-    record: RunRecord | None = None,
+    record: CardRecord | None = None,
 ) -> str:
     """The card of a model that was just trained: only what the run itself knows and measured.
 

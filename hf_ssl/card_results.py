@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from huggingface_hub import EvalResult
 
-from .run_record import without_paths
+from .card_record import without_paths
 
 Line = Mapping[str, Any]
 

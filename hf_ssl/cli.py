@@ -33,7 +33,6 @@ def _parser() -> argparse.ArgumentParser:
     _add_probe(commands)
     _add_report(commands)
 
-
     _add_health(commands)
     _add_card(commands)
     return parser

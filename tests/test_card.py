@@ -15,10 +15,7 @@ from transformers import TrainingArguments
 
 from hf_ssl.card import CARD_MARK, CardWords, Run, last_figures, make_card, read_run
 from hf_ssl.card_methods import method_of
-from hf_ssl.card_results import probe_results, probe_table, probes_of, run_results, short_name
-from hf_ssl.cli import main
-from hf_ssl.results import append_result
-from hf_ssl.run_record import (
+from hf_ssl.card_record import (
     LOCAL_FOLDER,
     read_record,
     record_run,
@@ -27,6 +24,9 @@ from hf_ssl.run_record import (
     without_paths,
     write_record,
 )
+from hf_ssl.card_results import probe_results, probe_table, probes_of, run_results, short_name
+from hf_ssl.cli import main
+from hf_ssl.results import append_result
 
 
 @pytest.fixture(scope="module")

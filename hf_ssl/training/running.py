@@ -17,15 +17,13 @@ import transformers
 from transformers import PreTrainedConfig, TrainingArguments
 from transformers.trainer_utils import TrainOutput
 
+from ..card_record import record_run, write_record
 from ..data.dataset import AudioDataset, StreamedAudioDataset
 from ..data.images import ImageDataset
 from ..data.skipped import SkippedFiles
 from ..data.sources import load_audio_sources
 from ..hub import explain_hub_error
 from ..report import write_report
-
-
-from ..run_record import record_run, write_record
 from .allocator import keep_freed_memory
 from .arguments import FineTuningDataArguments, SpeechDataArguments
 from .checkpoints import last_complete_checkpoint
@@ -241,8 +239,8 @@ def save_run(trainer: AudioTrainer, result: TrainOutput, started_from: str | Non
     if trainer.is_world_process_zero():
         assert trainer.args.output_dir is not None
         model = trainer.accelerator.unwrap_model(trainer.model)
-        trainer.run_record = record_run(trainer.args, model, sys.argv, started_from)
-        write_record(trainer.args.output_dir, trainer.run_record)
+        trainer.card_record = record_run(trainer.args, model, sys.argv, started_from)
+        write_record(trainer.args.output_dir, trainer.card_record)
 
 
 def evaluate_run(trainer: AudioTrainer, test_dataset: AudioDataset | ImageDataset | None) -> None:

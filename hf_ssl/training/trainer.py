@@ -21,6 +21,7 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 
 from ..card import training_card
+from ..card_record import CardRecord
 from ..data.dataset import AudioDataset, LengthGroupedSampler, StreamedAudioDataset
 from ..data.duration_batches import DurationBatchSampler
 from ..data.images import ImageDataset
@@ -30,7 +31,6 @@ from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.modeling_data2vec_pretraining import Data2VecForPreTrainingOutput
 from ..models.teacher import ema_decay
-from ..run_record import RunRecord
 from .arguments import AudioTrainingArguments, PreTrainingArguments
 from .callbacks import TeacherUpdateCallback, TerminationCallback
 from .checkpoints import (
@@ -65,7 +65,7 @@ class AudioTrainer(Trainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        self.run_record: RunRecord | None = None  # for the card; there is one when the run is over
+        self.card_record: CardRecord | None = None  # for the card; there is one when the run is over
         self._epoch_callback = _EpochCallback()
         self._stream: StreamedDurationBatches | None = None
         self.add_callback(self._epoch_callback)
@@ -263,7 +263,7 @@ class AudioTrainer(Trainer):
                 name=name,
                 started_from=finetuned_from,
                 metadata=metadata,
-                record=self.run_record,
+                record=self.card_record,
             )
         with open(os.path.join(folder, "README.md"), "w", encoding="utf-8") as file:
             file.write(text)

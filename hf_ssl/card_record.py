@@ -1,7 +1,8 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""What a training run knows of itself: `run.json` beside the model, for its card.
+"""What a training run knows of itself for its card: `run.json`, which goes to the Hub with the model (unlike the
+events of `training/run_record.py`).
 
-It is pushed with the model: of paths on this machine only the last part is told, and no access token.
+Of paths on this machine only the last part is told, and no access token.
 """
 
 import json
@@ -20,7 +21,7 @@ from transformers import PreTrainedModel, TrainingArguments
 from . import __version__
 from .results import describe_machine
 
-RUN_RECORD_NAME = "run.json"
+CARD_RECORD_NAME = "run.json"
 # Instead of the path of a folder.
 LOCAL_FOLDER = "a model in a local folder"
 
@@ -42,7 +43,7 @@ _ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~-])(?:~?/|[A-Za-z]:\\)[^\s\"',;]*")
 
 
 @dataclass(frozen=True)
-class RunRecord:
+class CardRecord:
     """A run of a training script.
 
     Attributes:
@@ -72,7 +73,7 @@ class RunRecord:
 
 def record_run(
     args: TrainingArguments, model: PreTrainedModel, command: Sequence[str], started_from: str | None
-) -> RunRecord:
+) -> CardRecord:
     """The record of a run.
 
     Args:
@@ -83,7 +84,7 @@ def record_run(
     """
     told = args.to_dict()
     batch_seconds = told.get("batch_seconds")
-    return RunRecord(
+    return CardRecord(
         command=told_command(command),
         started_from=told_model(started_from),
         machine=describe_machine(),
@@ -98,24 +99,24 @@ def record_run(
     )
 
 
-def write_record(folder: str | os.PathLike[str], record: RunRecord) -> None:
+def write_record(folder: str | os.PathLike[str], record: CardRecord) -> None:
     """Writes `run.json`."""
     text = json.dumps(asdict(record), indent=2, ensure_ascii=False)
-    Path(folder, RUN_RECORD_NAME).write_text(text + "\n", encoding="utf-8")
+    Path(folder, CARD_RECORD_NAME).write_text(text + "\n", encoding="utf-8")
 
 
-def read_record(folder: str | os.PathLike[str]) -> RunRecord | None:
+def read_record(folder: str | os.PathLike[str]) -> CardRecord | None:
     """The record in a folder; `None` if there is none, as of runs of older versions.
 
     Raises:
         ValueError: It is broken.
     """
-    path = Path(folder, RUN_RECORD_NAME)
+    path = Path(folder, CARD_RECORD_NAME)
     if not path.is_file():
         return None
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        return RunRecord(**{field.name: values[field.name] for field in fields(RunRecord)})
+        return CardRecord(**{field.name: values[field.name] for field in fields(CardRecord)})
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"Expected the record of a run in {path}, got something else: {error!r}.") from error
 
