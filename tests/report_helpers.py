@@ -22,7 +22,7 @@ def a_log(num_entries: int = 40) -> list[dict[str, Any]]:
             "learning_rate": 1e-3 - 2e-5 * index,
             "grad_norm": 1.0 + 0.5 * (index % 2),
             "audio_seconds_per_second": 20.0,
-            "rankme": 10.0 + index,
+            "health/rankme": 10.0 + index,
         }
         for index in range(num_entries)
     ]

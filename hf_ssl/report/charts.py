@@ -155,19 +155,33 @@ HEALTH = ChartGroup(
     (
         Chart(
             "Effective rank",
-            {"rankme": "RankMe"},
-            "Directions that the features really use (RankMe). Higher is better.",
+            {"health/rankme": "RankMe"},
+            "Directions that the features really use. Compare runs of one method and size only.",
         ),
         Chart(
             "Area under the singular values",
-            {"singular_value_area": "area"},
-            "Of the cumulative curve. Near 1 if a few directions hold all the variance.",
+            {"health/collapse_auc": "area"},
+            "Of the cumulative curve. 1 if a single direction holds all the variance, about 1/2 if all matter alike.",
         ),
-        Chart("Isotropy", {"isotropy": "isotropy"}, "1 if all directions are used alike."),
+        Chart("Isotropy", {"health/isoscore": "IsoScore"}, "1 if all directions are used alike, 0 if only one is."),
         Chart(
-            "Variance between items", {"between_share": "between"}, "Share of the variance of the features.", "share"
+            "Where the variance is",
+            {"health/between_item_share": "between items", "health/within_item_share": "within items"},
+            "Shares of the variance of the features.",
+            "share",
         ),
-        Chart("Variance within items", {"within_share": "within"}, "Share of the variance of the features.", "share"),
+        Chart(
+            "What the position alone explains",
+            {"health/position_share": "share"},
+            "At 100 % the features know nothing of the input.",
+            "share",
+        ),
+        Chart(
+            "What all vectors share",
+            {"health/mean_share": "share"},
+            "The mean vector's part of the squared length. At 100 % all vectors are the same.",
+            "share",
+        ),
     ),
 )
 
@@ -204,7 +218,7 @@ _KNOWN_GROUPS = (OBJECTIVE, TARGETS, HEALTH, OPTIMISATION, DATA)
 # Of no use as curves: totals of the end, times, and what another figure says too.
 _NOT_DRAWN = ("epoch", "total_flos", "codes_counted", "visible_share", "num_input_tokens_seen")
 _NOT_DRAWN_ENDS = ("_runtime", "_per_second", "_samples", "_trials")
-_HEALTH_BEGINS = ("health_", "rank", "within_", "between_")
+_HEALTH_BEGINS = "health/"
 
 
 def is_drawn(name: str) -> bool:
@@ -249,7 +263,7 @@ def _with_charts(group: ChartGroup, logged: set[str], more: Sequence[str]) -> Ch
 
 
 def _plain(name: str) -> Chart:
-    return Chart(name.removeprefix("health_").replace("_", " "), {name: "value"})
+    return Chart(name.removeprefix(_HEALTH_BEGINS).replace("_", " "), {name: "value"})
 
 
 def points_of(run: Run, figure: str) -> list[tuple[int, float]]:

@@ -4,12 +4,14 @@
 import json
 import math
 import re
+from dataclasses import fields
 from html import unescape
 from itertools import pairwise
 
 import pytest
 from report_helpers import a_log
 
+from hf_ssl.evaluation.representation_health import RepresentationHealth
 from hf_ssl.report.charts import HEALTH, TARGETS, Limit, groups_of, num_not_finite
 from hf_ssl.report.layer_chart import Layers, layer_chart
 from hf_ssl.report.line_chart import HEIGHT, WIDTH, Series, line_chart, smoothed
@@ -72,7 +74,7 @@ def test_long_logs_are_thinned_and_rough_ones_smoothed():
 
 
 def test_groups_have_what_was_logged(make_run):
-    log = [entry | {"health_new_measure": 1.0, "my_own_figure": 2.0} for entry in a_log()]
+    log = [entry | {"health/new_measure": 1.0, "my_own_figure": 2.0} for entry in a_log()]
     groups = {group.title: [chart.title for chart in group.charts] for group in groups_of(read_run(make_run(log)))}
     assert groups[TARGETS.title] == ["Spread of the targets", "Spread of the predictions", "Variance between items"]
     assert groups[HEALTH.title] == ["Effective rank", "new measure"]
@@ -92,3 +94,10 @@ def test_lines_of_layers_are_named_without_overlap():
     assert len(places) == 6
     assert all(right - left >= 14 for left, right in pairwise(places))
     assert svg.count('class="band"') == 6
+
+
+def test_measures_of_health_are_drawn_under_the_names_that_training_logs():
+    logged = {f"health/{field.name}" for field in fields(RepresentationHealth)}
+    drawn = {name for chart in HEALTH.charts for name in chart.figures}
+    assert drawn
+    assert drawn <= logged
