@@ -13,6 +13,7 @@ from transformers import PreTrainedModel, TrainerState
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from . import __version__
+from .card_curves import course_table
 from .card_methods import method_of
 from .card_record import LOCAL_FOLDER, CardRecord, modality_of, read_record, told_model
 from .card_results import Probe, probe_results, probe_table, probes_of, run_results
@@ -190,7 +191,8 @@ def _sections(run: Run, words: CardWords, figures: Mapping[str, float], probes: 
         yield f"## Method\n\n{method.name} ({paper}): {method.summary}"
     yield f"## Data\n\n{_data(words)}"
     yield f"## Training\n\n{_training(run)}"
-    yield f"## Figures of the run\n\n{_table(figures)}"
+    course = course_table(run.log)
+    yield f"## Figures of the run\n\n{_table(figures)}" + (f"\n\nOn the way:\n\n{course}" if course else "")
     if probes:
         yield f"## Probes of frozen features\n\n{_PROBES}\n\n{probe_table(probes)}"
     yield f"## Limits\n\n{_limits(words)}"
@@ -261,6 +263,15 @@ def _limits(words: CardWords) -> str:
 
 
 def _use(run: Run) -> str:
+    if run.model_class == "Data2VecTextForPreTraining":  # the Auto class of its type is transformers' masked LM
+        return (
+            "```python\n"
+            "from hf_ssl import Data2VecTextForPreTraining\n\n"
+            'model = Data2VecTextForPreTraining.from_pretrained("FOLDER_OR_REPOSITORY")\n'
+            "```\n\n"
+            "Without the package transformers' own classes of data2vec's text open the encoder, "
+            "`Data2VecTextForSequenceClassification` for one."
+        )
     auto_class = _auto_class(run)
     return (
         "```python\n"
