@@ -11,6 +11,9 @@ from .plan import Plan
 
 _BUDGETS = {"none": "", "steps": "equal updates", "time": "equal time"}
 
+# What the last log of a pre-training says of collapse, of data2vec's family, of BEST-RQ and of data2vec-aqc.
+_COLLAPSE = ("between_utterance_share", "codebook_usage", "collision_share")
+
 
 class Column(NamedTuple):
     """A task, what reads the features, and the metric."""
@@ -31,10 +34,12 @@ def columns(plan: Plan, filled: Filled) -> list[Column]:
 
 
 def markdown_table(plan: Plan, filled: Filled) -> str:
-    """A row per method and budget: seeds, updates, time of pre-training, and for every task the mean over seeds on
-    test with the smallest and the largest. A dash stands where nothing has been measured."""
+    """A row per method and budget: seeds, updates, time and collapse of pre-training, and for every task the mean over
+    seeds on test with the smallest and the largest. A dash stands where nothing has been measured."""
     header = columns(plan, filled)
+    logged = [name for name in _COLLAPSE if any(name in line.get("last", {}) for line in filled.pretraining.values())]
     titles = ["method", "budget", "seeds", "updates", f"pre-training, {plan.clock} minutes"]
+    titles += [f"{name} at the end" for name in logged]
     titles += [f"{column.task}: {column.metric} ({column.reader.replace('_', ' ')})" for column in header]
     rows = [titles, ["---"] * len(titles)]
     for method, budget in _rows(plan):
@@ -44,8 +49,16 @@ def markdown_table(plan: Plan, filled: Filled) -> str:
         seeds = max((len(values) for values in figures), default=0)
         steps = ", ".join(str(steps) for steps in sorted({line["steps"] for line in trained}))
         time = f"{np.mean(minutes):.1f}" if minutes else "-"
-        rows.append([method, _BUDGETS[budget], str(seeds), steps or "-", time, *map(_mean_and_spread, figures)])
+        collapse = [_last(trained, name) for name in logged]
+        row = [method, _BUDGETS[budget], str(seeds), steps or "-", time, *collapse]
+        rows.append([*row, *map(_mean_and_spread, figures)])
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def _last(trained: Sequence[Mapping[str, Any]], name: str) -> str:
+    """The mean over seeds of a figure at the end of pre-training."""
+    values = [line["last"][name] for line in trained if name in line.get("last", {})]
+    return f"{np.mean(values):.2f}" if values else "-"
 
 
 def _rows(plan: Plan) -> Iterator[tuple[str, str]]:

@@ -45,7 +45,9 @@ def plan_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "steps": 2,
         "seeds": [5],
         "time_of": "data2vec2",
-        "pretraining": {**COMMON, "save_strategy": "no", "min_seconds": 0.3, "per_device_train_batch_size": 4},
+        "pretraining": {
+            **COMMON, "save_strategy": "no", "min_seconds": 0.3, "per_device_train_batch_size": 4, "logging_steps": 1,
+        },
         "methods": {
             "data2vec2": {
                 "script": "pretrain_speech.py",
@@ -124,7 +126,8 @@ def test_the_table_has_a_row_per_method_and_budget(plan_path, filled):
         for row in markdown_table(replication.plan, replication.filled()).splitlines()
     ]
     assert rows[0][3:] == [
-        "updates", "pre-training, cpu minutes", "tones: accuracy (linear)", "reading: cer (fine-tuning)",
+        "updates", "pre-training, cpu minutes", "between_utterance_share at the end", "codebook_usage at the end",
+        "tones: accuracy (linear)", "reading: cer (fine-tuning)",
     ]  # fmt: skip
     assert [row[:4] for row in rows[2:]] == [
         ["data2vec2", "equal updates", "1", "2"],
@@ -134,7 +137,9 @@ def test_the_table_has_a_row_per_method_and_budget(plan_path, filled):
         ["log-mel", "", "1", "-"],
     ]
     assert rows[-1][-1] == "-"  # nothing to fine-tune
-    assert all(row[5].endswith("%") for row in rows[2:])
+    assert [row[5] == "-" for row in rows[2:]] == [False, True, True, True, True]  # of data2vec's family only
+    assert [row[6] == "-" for row in rows[2:]] == [True, False, False, True, True]
+    assert all(row[7].endswith("%") for row in rows[2:])
 
 
 def test_the_script_writes_table_and_chart(plan_path, filled, tmp_path, capsys):
