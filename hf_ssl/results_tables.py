@@ -43,7 +43,7 @@ class Pivot:
         columns: The fields whose values together are a column.
         value: The field with the figure.
         names: What to write instead of a value, of any field.
-        order: Rows that come first, in this order; the others as they come in the file.
+        order: Rows that come first, in this order and by the names that are written; the others as they come.
     """
 
     where: Mapping[str, Any]
