@@ -43,7 +43,7 @@ class Pivot:
         columns: The fields whose values together are a column.
         value: The field with the figure.
         names: What to write instead of a value, of any field.
-        order: Rows that come first, in this order and by the names that are written; the others as they come.
+        order: Rows and columns that come first, by the names that are written; the others as they come.
     """
 
     where: Mapping[str, Any]
@@ -94,9 +94,8 @@ def pivot_table(results: Sequence[Mapping[str, Any]], pivot: Pivot) -> str:
         cells.setdefault((row, column), []).append(result[pivot.value])
     if not cells:
         raise ValueError(f"No line of the results has {dict(pivot.where)}.")
-    found = dict.fromkeys(row for row, _ in cells)
-    rows = [row for row in pivot.order if row in found] + [row for row in found if row not in pivot.order]
-    columns = list(dict.fromkeys(column for _, column in cells))
+    rows = _ordered([row for row, _ in cells], pivot.order)
+    columns = _ordered([column for _, column in cells], pivot.order)
     lines = [["", *columns], ["---"] * (len(columns) + 1)]
     lines += [[row, *(_mean_and_spread(cells.get((row, column), [])) for column in columns)] for row in rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
@@ -113,6 +112,12 @@ def replication_table(plan_path: Path, results_path: Path) -> str:
     if not filled.figures:
         raise ValueError(f"{results_path} has no figure that the settings of {plan_path} made.")
     return markdown_table(plan, filled)
+
+
+def _ordered(names: Sequence[str], order: Sequence[str]) -> list[str]:
+    """Each name once: those of the order first."""
+    found = dict.fromkeys(names)
+    return [name for name in order if name in found] + [name for name in found if name not in order]
 
 
 def _selected(results: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -37,9 +37,15 @@ def test_a_table_has_means_and_spreads_and_dashes():
 
 
 def test_rows_and_columns_can_be_named_and_ordered():
-    pivot = Pivot({"what": "probe"}, "arm", ["data", "method"], names={"b": "ours", "linear": "probe"}, order=["a"])
+    pivot = Pivot(
+        {"what": "probe"},
+        "arm",
+        ["data", "method"],
+        names={"b": "ours", "linear": "probe"},
+        order=["a", "ORDERS, probe"],
+    )
     lines = pivot_table(LINES, pivot).splitlines()
-    assert lines[0] == "|  | DIGITS, probe | ORDERS, probe | ORDERS, neighbours |"
+    assert lines[0] == "|  | ORDERS, probe | DIGITS, probe | ORDERS, neighbours |"
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| a", "| ours"]
 
 
