@@ -6,6 +6,7 @@ a changed plan leaves no figure of the old one in the table.
 """
 
 from collections.abc import Iterator
+from dataclasses import MISSING, Field, fields
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -74,13 +75,18 @@ def pretraining_mark(plan: Plan, cell: Cell) -> str:
 
 
 def task_mark(task: Task) -> str:
-    """Changes with what makes a task's figures."""
-    return fingerprint(task)
+    """Changes with what makes a task's figures; not where a field is added that the task leaves as it is."""
+    return fingerprint({entry.name: vars(task)[entry.name] for entry in fields(task) if _is_set(task, entry)})
 
 
 def is_measurable(method: Method, task: Task) -> bool:
     """Whether a method can have a figure in a task: without a network there is nothing to fine-tune."""
     return task.probe is not None or not method.without_network
+
+
+def _is_set(task: Task, entry: Field) -> bool:
+    default = entry.default_factory() if entry.default_factory is not MISSING else entry.default
+    return vars(task)[entry.name] != default
 
 
 def _training(plan: Plan, method: Method) -> tuple[Any, ...]:

@@ -83,6 +83,8 @@ class Task:
         learning_rates: Of fine-tuning; the best on validation counts.
         untrained_learning_rates: For networks with random weights, if other ones suit them.
         untrained_flags: For these, instead of `flags`.
+        total_time: Whether networks with random weights are fine-tuned for as many updates as take the time of
+            pre-training and fine-tuning together, instead of `max_steps` of the flags.
     """
 
     name: str
@@ -97,6 +99,7 @@ class Task:
     learning_rates: Sequence[float] = ()
     untrained_learning_rates: Sequence[float] = ()
     untrained_flags: Mapping[str, Any] | None = None
+    total_time: bool = False
 
     def __post_init__(self) -> None:
         if (self.probe is None) == (self.script is None):
@@ -105,6 +108,8 @@ class Task:
             raise ValueError(f"Expected data and column for the probe {self.name!r}.")
         if self.script is not None and (self.metric is None or not self.learning_rates):
             raise ValueError(f"Expected metric and learning_rates for fine-tuning in the task {self.name!r}.")
+        if self.total_time and "max_steps" not in self.flags:
+            raise ValueError(f"total_time of the task {self.name!r} needs max_steps among its flags.")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from ..evaluation.features import cached_features, extract_features
 from ..evaluation.probe_data import DataConfig, ProbeData, load_probe_data
 from ..evaluation.probe_tasks import SplitFeatures, measure
 from ..results import append_result
-from .budgets import num_steps
+from .budgets import num_steps, total_time_steps
 from .cells import Cell, Filled, cells, is_measurable, pretraining_mark, read_filled, task_mark
 from .plan import ERROR_RATES, Plan, Task, fingerprint
 
@@ -213,15 +213,19 @@ class Replication:
         output = self.folder / "fine-tuned" / fingerprint(task, Path(model).name, rate, cell.seed, untrained)
         output.mkdir(parents=True, exist_ok=True)
         flags = dict(task.untrained_flags if untrained and task.untrained_flags is not None else task.flags)
+        if untrained and task.total_time:
+            flags["max_steps"] = total_time_steps(self.plan, cell, task, self.filled())
         flags |= {
             "model_name_or_path": model, "learning_rate": rate, "seed": cell.seed, "output_dir": str(output),
         } | ({"from_scratch": True} if untrained else {})  # fmt: skip
         seconds = self.run_script(task.script, task.recipe, flags, output / "_log.txt")
         validation, test = (
-            json.loads((output / f"{split}_results.json").read_text(encoding="utf-8"))[f"{split}_{task.metric}"]
-            for split in ("eval", "test")
+            _read_json(output / f"{split}_results.json")[f"{split}_{task.metric}"] for split in ("eval", "test")
         )
-        return {"validation": validation, "test": test, **seconds}
+        training = _read_json(output / "train_results.json")["train_runtime"]
+        share = min(1.0, training / seconds["wall_seconds"])
+        steps = _read_json(output / "trainer_state.json")["global_step"]
+        return {"validation": validation, "test": test, "steps": steps, "training_share": round(share, 3), **seconds}
 
     def _append(self, cell: Cell, figures: Mapping[str, Any]) -> None:
         """Adds a line; what `measure` calls method is the reader of a method's features here."""
@@ -232,11 +236,15 @@ class Replication:
 
 def _last_figures(folder: Path) -> dict[str, float]:
     """The last value of everything that the training logged."""
-    history = json.loads((folder / "trainer_state.json").read_text(encoding="utf-8"))["log_history"]
+    history = _read_json(folder / "trainer_state.json")["log_history"]
     merged: dict[str, float] = {}
     for entry in history:
         merged |= {name: value for name, value in entry.items() if isinstance(value, int | float)}
     return {name: value for name, value in merged.items() if value == value and abs(value) != float("inf")}
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _name(cell: Cell) -> str:

@@ -1,4 +1,5 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,9 @@ from hf_ssl.replication.cells import Cell, cells, pretraining_mark, task_mark
 from hf_ssl.replication.plan import Method, Plan, Task, read_plan
 
 PLANS = Path(__file__).parents[2] / "training_scripts" / "replications"
+
+
+TUNING = {"script": "c.py", "metric": "cer", "learning_rates": [1e-3]}
 
 
 def fields(**changes: Any) -> dict[str, Any]:
@@ -70,6 +74,7 @@ def test_our_plans_are_whole(name):
         ({"tasks": {"t": {}}}, "either probe or script for the task 't'"),
         ({"tasks": {"t": {"probe": "classification"}}}, "data and column for the probe 't'"),
         ({"tasks": {"t": {"script": "c.py"}}}, "metric and learning_rates"),
+        ({"tasks": {"t": {**TUNING, "total_time": True}}}, "total_time of the task 't' needs max_steps"),
         ({"tasks": {"t": {"prob": "classification"}}}, "Unknown fields of the task 't': prob"),
     ],
 )
@@ -122,3 +127,6 @@ def test_marks_change_with_the_settings_they_stand_for_and_no_others(tmp_path):
     assert all(pretraining_mark(others, cell) != marks[cell] for cell in marks)
     task = base.tasks["digits"]
     assert task_mark(task) == task_mark(plan(steps=5).tasks["digits"]) != task_mark(base.tasks["reading"])
+    assert task_mark(replace(task, readers=["linear"])) != task_mark(task)
+    # A field that is left as it is does not count, so that old figures outlive fields that are added.
+    assert task_mark(replace(task, total_time=False)) == task_mark(task)

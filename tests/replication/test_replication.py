@@ -10,9 +10,9 @@ import pytest
 import yaml
 from training_helpers import load_script, write_metadata, write_recordings
 
-from hf_ssl.replication.budgets import num_steps
-from hf_ssl.replication.cells import Cell
-from hf_ssl.replication.plan import read_plan
+from hf_ssl.replication.budgets import num_steps, total_time_steps
+from hf_ssl.replication.cells import Cell, Filled
+from hf_ssl.replication.plan import Plan, read_plan
 from hf_ssl.replication.running import Replication, ScriptRunner, command_line
 from hf_ssl.replication.table import markdown_table
 from hf_ssl.results import read_results
@@ -98,6 +98,8 @@ def test_every_cell_is_filled_once(plan_path, filled):
     assert set(reading) == {("data2vec2", "steps"), ("best-rq", "steps"), ("best-rq", "time"), ("random", "none")}
     assert set(reading["best-rq", "time"]["tried"]) == {"0.001", "0.002"}
     assert set(reading["random", "none"]["tried"]) == {"0.001"}
+    assert reading["data2vec2", "steps"]["steps"] == 1
+    assert 0 < reading["data2vec2", "steps"]["training_share"] <= 1
     tried = reading["data2vec2", "steps"]["tried"]
     assert tried[str(reading["data2vec2", "steps"]["chosen"]["learning_rate"])] == min(tried.values())
 
@@ -167,6 +169,24 @@ def test_equal_time_needs_to_know_what_an_update_takes(plan_path):
     plan = read_plan(plan_path)
     with pytest.raises(ValueError, match="run the cell data2vec2, equal updates, first"):
         num_steps(plan, Cell("best-rq", "time", 5), {})
+
+
+def test_random_weights_may_be_fine_tuned_for_the_total_time(plan_path):
+    given = yaml.safe_load(plan_path.read_text())
+    given["tasks"]["reading"] |= {"total_time": True, "flags": {"max_steps": 40}}
+    plan = read_plan_of(given, plan_path.parent)
+    trained, random = Cell("data2vec2", "steps", 5), Cell("random", "none", 5)
+    figure = {"cpu_seconds": 50.0, "training_share": 0.8}  # one second per update
+    filled = Filled({trained: {"cpu_seconds": 60.0}}, {(trained, "reading"): [figure]})
+    assert total_time_steps(plan, random, plan.tasks["reading"], filled) == 40 + 60
+    with pytest.raises(ValueError, match="run it for data2vec2, equal updates, first"):
+        total_time_steps(plan, random, plan.tasks["reading"], Filled({}, {}))
+
+
+def read_plan_of(given: dict[str, Any], folder: Path) -> Plan:
+    path = folder / "changed.yaml"
+    path.write_text(yaml.safe_dump(given, sort_keys=False))
+    return read_plan(path)
 
 
 def test_time_that_is_up_begins_nothing_new(plan_path, tmp_path):
