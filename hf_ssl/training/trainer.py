@@ -19,6 +19,7 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.utils.data import DataLoader, IterableDataset, Sampler, SequentialSampler
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
+from transformers.utils import PushInProgress
 
 from ..card import training_card
 from ..card_record import CardRecord
@@ -276,30 +277,32 @@ class AudioTrainer(Trainer):
     def _finish_current_push(self) -> None:
         super()._finish_current_push()
         if self.hub_model_id is not None:  # without a repository the trainer has no pushes to speak of
-            self._report_failed_pushes()
+            self._report_failed_pushes(self.push_in_progress)
 
     def _push_from_checkpoint(self, checkpoint_folder: str) -> None:
         """With the code that the configuration names, which transformers leaves out until the end of training; and,
         with `--hub_always_push`, after the push before, whose files would be overwritten while they are read."""
         if self.args.hub_always_push:
             self._finish_current_push()
-        self._report_failed_pushes()
         assert self.args.output_dir is not None
         if self.is_world_process_zero():
             for path in Path(checkpoint_folder).glob("*.py"):
                 shutil.copy(path, self.args.output_dir)
+        before = self.push_in_progress  # replaced if it has ended by then
         super()._push_from_checkpoint(checkpoint_folder)
+        self._report_failed_pushes(before)
 
-    def _report_failed_pushes(self) -> None:
+    def _report_failed_pushes(self, pushes: PushInProgress | None) -> None:
         """Says which uploads of checkpoints failed in the background; transformers leaves it at that."""
-        if not self.is_world_process_zero() or self.push_in_progress is None:
+        if not self.is_world_process_zero() or pushes is None:
             return
-        for job in [job for job in self.push_in_progress.jobs if job.done()]:
+        jobs: Any = pushes.jobs  # a list, which transformers' annotation leaves open
+        for job in [job for job in jobs if job.done()]:
             error = job.exception()
             if error is not None:
                 reason = explain_hub_error(error) or f"{type(error).__name__}: {error}"
                 logger.warning(f"A push during training failed, and the next one will make up for it. {reason}")
-            self.push_in_progress.jobs.remove(job)
+            jobs.remove(job)
 
 
 class _EpochCallback(TrainerCallback):
