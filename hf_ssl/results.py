@@ -11,6 +11,7 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -78,8 +79,11 @@ def describe_machine() -> str:
     return f"CPU ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
 
 
+@cache
 def _commit() -> str | None:
-    """The commit of the package's checkout; not of a repository that a virtual environment merely lies in."""
+    """The commit of the package's checkout, as the process first saw it.
+
+    A repository that a virtual environment merely lies in does not count."""
     package = Path(__file__).parent
     try:
         git = ["git", "-C", str(package)]

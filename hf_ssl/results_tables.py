@@ -19,11 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from .replication.cells import read_filled
 from .replication.plan import read_plan
-from .replication.table import markdown_table
+from .replication.table import markdown_rows, markdown_table, mean_and_spread
 from .results import read_results
 
 _BLOCK = re.compile(
@@ -97,8 +95,10 @@ def pivot_table(results: Sequence[Mapping[str, Any]], pivot: Pivot) -> str:
     rows = _ordered([row for row, _ in cells], pivot.order)
     columns = _ordered([column for _, column in cells], pivot.order)
     lines = [["", *columns], ["---"] * (len(columns) + 1)]
-    lines += [[row, *(_mean_and_spread(cells.get((row, column), [])) for column in columns)] for row in rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    for row in rows:
+        figures = [mean_and_spread(cells.get((row, column), [])) for column in columns]
+        lines.append([row, *(figure.replace("%", " %") for figure in figures)])
+    return markdown_rows(lines)
 
 
 def replication_table(plan_path: Path, results_path: Path) -> str:
@@ -124,10 +124,3 @@ def _selected(results: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) ->
     for result in results:
         if all(result.get(name) in (value if isinstance(value, list) else [value]) for name, value in where.items()):
             yield result
-
-
-def _mean_and_spread(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    spread = f" ({min(values):.1%} to {max(values):.1%})" if min(values) < max(values) else ""
-    return f"{np.mean(values):.1%}{spread}".replace("%", " %")

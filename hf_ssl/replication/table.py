@@ -51,8 +51,21 @@ def markdown_table(plan: Plan, filled: Filled) -> str:
         time = f"{np.mean(minutes):.1f}" if minutes else "-"
         collapse = [_last(trained, name) for name in logged]
         row = [method, _BUDGETS[budget], str(seeds), steps or "-", time, *collapse]
-        rows.append([*row, *map(_mean_and_spread, figures)])
+        rows.append([*row, *map(mean_and_spread, figures)])
+    return markdown_rows(rows)
+
+
+def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
+    """Rows of cells as Markdown; the second is the line below the header."""
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
+
+
+def mean_and_spread(values: Sequence[float]) -> str:
+    """Shares in per cent: the mean, and where they differ the smallest and the largest; a dash if there is none."""
+    if not values:
+        return "-"
+    spread = f" ({min(values):.1%} to {max(values):.1%})" if min(values) < max(values) else ""
+    return f"{np.mean(values):.1%}{spread}"
 
 
 def _last(trained: Sequence[Mapping[str, Any]], name: str) -> str:
@@ -80,10 +93,3 @@ def _figures(filled: Filled, method: str, budget: str, column: Column) -> list[f
 
 def _of(figures: Sequence[Mapping[str, Any]], column: Column) -> list[Mapping[str, Any]]:
     return [figure for figure in figures if (figure["reader"], figure["metric"]) == (column.reader, column.metric)]
-
-
-def _mean_and_spread(values: Sequence[float]) -> str:
-    if not values:
-        return "-"
-    spread = f" ({min(values):.1%} to {max(values):.1%})" if min(values) < max(values) else ""
-    return f"{np.mean(values):.1%}{spread}"
