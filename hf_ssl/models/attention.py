@@ -33,7 +33,10 @@ def eager_attention_forward(
     return torch.matmul(probabilities, value).transpose(1, 2).contiguous(), probabilities
 
 
-def is_better_written_out(device: torch.device, dropout: float) -> bool:
-    """Whether attention is to be written out whatever the configuration asks for: with dropout on a CPU, for which
-    torch has no fused form. It would write attention out itself, with dearer noise."""
-    return device.type == "cpu" and dropout > 0 and not torch.compiler.is_compiling()
+def is_better_written_out(query: torch.Tensor, dropout: float) -> bool:
+    """Whether attention is to be written out whatever the configuration asks for: on a CPU, with dropout, for which
+    torch has no fused form (it would write attention out itself, with dearer noise), and in bfloat16 with gradients,
+    where the fused form's backward takes 3 to 10 times as long (`training_scripts/benchmarks/RESULTS.md`)."""
+    if query.device.type != "cpu" or torch.compiler.is_compiling():
+        return False
+    return dropout > 0 or (query.requires_grad and query.dtype == torch.bfloat16)

@@ -145,7 +145,7 @@ class BestRqAttention(nn.Module):
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
-        if is_better_written_out(query.device, dropout):
+        if is_better_written_out(query, dropout):
             attend = eager_attention_forward
         attended, probabilities = attend(
             self,

@@ -67,7 +67,7 @@ class Data2Vec2Attention(nn.Module):
         attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
             self.config._attn_implementation, eager_attention_forward
         )
-        if is_better_written_out(hidden_states.device, dropout):
+        if is_better_written_out(query, dropout):
             attend = eager_attention_forward
         # The bias is passed as `position_bias`: flex attention would apply a mask's first head to all heads.
         attended, probabilities = attend(
