@@ -7,7 +7,6 @@ sees its own chunk and a number of chunks before. Convolutions that look ahead s
 """
 
 import math
-from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -15,9 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from .attention import MASKED_SCORE, eager_attention_forward, is_better_written_out
+from .attention import MASKED_SCORE, attend
+from .blocked_attention import ScoreBias
 from .configuration_best_rq import BestRqConfig
 from .dropout import Dropout
 
@@ -136,26 +135,19 @@ class BestRqAttention(nn.Module):
         **kwargs,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         """The output for the queries, which are the last of the keys: `(batch_size, num_queries, hidden_size)`."""
-        bias = None if mask_bias is None else mask_bias.to(query.dtype)
+        bias = ScoreBias(mask=None if mask_bias is None else mask_bias.to(query.dtype))
         if self.relative:
-            relative = self._relative_scores(query, key.shape[2], positions)
-            bias = relative if bias is None else relative + bias
+            bias = bias._replace(relative=self._relative_scores(query, key.shape[2], positions))
             query = query + self.content_bias.unsqueeze(1).to(query.dtype)
-        dropout = self.config.attention_dropout if self.training else 0.0
-        attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
-        )
-        if is_better_written_out(query, dropout):
-            attend = eager_attention_forward
         attended, probabilities = attend(
             self,
             query,
             key,
             value,
-            None,
-            dropout=dropout,
+            bias,
+            config=self.config,
             scaling=self.scaling,
-            position_bias=bias,
+            dropout=self.config.attention_dropout,
             **kwargs,
         )
         return self.out_proj(attended.flatten(2)), probabilities

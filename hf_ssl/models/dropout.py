@@ -7,6 +7,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+_INTEGERS = {2: torch.int16, 4: torch.int32, 8: torch.int64}
+
 
 class Dropout(nn.Dropout):
     """`torch.nn.Dropout`, with [`drop`] for what it does in training."""
@@ -19,9 +21,8 @@ class Dropout(nn.Dropout):
 def drop(hidden_states: torch.Tensor, p: float) -> torch.Tensor:
     """Sets each element to zero with probability `p`, and divides the others by `1 - p`.
 
-    On a CPU, torch's own draws a number per element, one after the other, and keeps the mask in the elements'
-    precision; here an element costs 16 bits, so that `p` is rounded to a multiple of `2**-16`, and its mask a byte. On
-    other devices torch's own function is taken.
+    On a CPU, torch's own draws a number per element, one after the other, and multiplies by a bool, which is not
+    vectorised; here see [`draw_kept`] and [`keep_`]. On other devices torch's own function is taken.
 
     Args:
         hidden_states: Of any shape.
@@ -32,27 +33,42 @@ def drop(hidden_states: torch.Tensor, p: float) -> torch.Tensor:
     return hidden_states if p == 0 else _Dropout.apply(hidden_states, p)
 
 
+def draw_kept(shape: torch.Size, p: float) -> torch.Tensor:
+    """Which elements stay: int8, all bits set with probability `1 - p`, none otherwise.
+
+    Four elements share a random number of 64 bits, so that `p` is rounded to a multiple of `2**-15`.
+    """
+    count = shape.numel()
+    numbers = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None).view(torch.int16)[:count]
+    if p == 1:
+        return torch.zeros(shape, dtype=torch.int8)
+    numbers.bitwise_and_(2**15 - 1).neg_().add_(round(p * 2**15) - 1)  # below 0 where the element stays
+    return numbers.__irshift__(15).to(torch.int8).view(shape)
+
+
+def keep_(hidden_states: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
+    """Sets elements that do not stay to zero, in place.
+
+    Args:
+        hidden_states: Any shape, any floating-point type.
+        kept: The same shape; from [`draw_kept`].
+    """
+    integers = _INTEGERS[hidden_states.element_size()]
+    hidden_states.view(integers).bitwise_and_(kept.to(integers))
+    return hidden_states
+
+
 class _Dropout(torch.autograd.Function):
     """$y_i = m_i x_i / (1 - p)$ with $m_i \\in \\{0, 1\\}$, and the same for the gradient."""
 
     @staticmethod
     def forward(ctx: Any, hidden_states: torch.Tensor, p: float) -> torch.Tensor:
-        mask = _draw_mask(hidden_states.shape, p)
-        ctx.save_for_backward(mask)
+        kept = draw_kept(hidden_states.shape, p)
+        ctx.save_for_backward(kept)
         ctx.scale = 1 / (1 - p) if p < 1 else 0.0
-        return torch.ops.aten.native_dropout_backward(hidden_states, mask, ctx.scale)
+        return keep_(hidden_states * ctx.scale, kept)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
-        (mask,) = ctx.saved_tensors
-        return torch.ops.aten.native_dropout_backward(gradients[0], mask, ctx.scale), None
-
-
-def _draw_mask(shape: torch.Size, p: float) -> torch.Tensor:
-    """Bool, `True` with probability `1 - p`; drawn from torch's generator, four elements at a time."""
-    count = shape.numel()
-    bits = torch.empty((count + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
-    dropped = round(p * 2**16)
-    if dropped == 2**16:
-        return torch.zeros(shape, dtype=torch.bool)
-    return (bits.view(torch.int16)[:count] >= dropped - 2**15).view(shape)
+        (kept,) = ctx.saved_tensors
+        return keep_(gradients[0] * ctx.scale, kept), None

@@ -12,7 +12,7 @@ no file grows beyond what one can read in a sitting.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -22,11 +22,12 @@ from torch.nn import functional as F
 from transformers import initialization as init
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
-from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS, PreTrainedModel
+from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import OutputRecorder
 
-from .attention import MASKED_SCORE, eager_attention_forward, is_better_written_out
+from .attention import MASKED_SCORE, attend, chooses_attention
+from .blocked_attention import ScoreBias
 from .configuration_data2vec2 import Data2Vec2Config, Data2Vec2SequenceConfig
 from .decoders import ConvDecoder, ConvDecoder1d, DecoderProjection
 from .dropout import Dropout
@@ -58,27 +59,20 @@ class Data2Vec2Attention(nn.Module):
         self.out_proj = nn.Linear(config.hidden_size, config.hidden_size)
 
     def forward(
-        self, hidden_states: torch.Tensor, position_bias: torch.Tensor | None = None, **kwargs
+        self, hidden_states: torch.Tensor, bias: ScoreBias, **kwargs
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         batch_size, sequence_length, hidden_size = hidden_states.shape
         qkv = self.qkv(hidden_states).view(batch_size, sequence_length, 3, -1, self.head_size)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        dropout = self.config.attention_dropout if self.training else 0.0
-        attend: Callable = ALL_ATTENTION_FUNCTIONS.get_interface(
-            self.config._attn_implementation, eager_attention_forward
-        )
-        if is_better_written_out(query, dropout):
-            attend = eager_attention_forward
-        # The bias is passed as `position_bias`: flex attention would apply a mask's first head to all heads.
         attended, probabilities = attend(
             self,
             query,
             key,
             value,
-            None,
-            dropout=dropout,
+            bias,
+            config=self.config,
             scaling=self.scaling,
-            position_bias=position_bias,
+            dropout=self.config.attention_dropout,
             **kwargs,
         )
         return self.out_proj(attended.reshape(batch_size, sequence_length, hidden_size)), probabilities
@@ -115,15 +109,15 @@ class Data2Vec2Layer(GradientCheckpointingLayer):
     def forward(
         self,
         hidden_states: torch.Tensor,
-        position_bias: torch.Tensor | None = None,
+        *bias: torch.Tensor | None,
         ffn_outputs: list[torch.Tensor] | None = None,
         **kwargs,
     ) -> torch.Tensor:
         """
         Args:
             hidden_states: `(batch_size, sequence_length, hidden_size)`.
-            position_bias: Added to attention scores, broadcastable to
-                `(batch_size, num_heads, sequence_length, sequence_length)`.
+            bias: Terms of a [`ScoreBias`], one by one: re-entrant gradient checkpointing sees only tensors among the
+                arguments.
             ffn_outputs: If given, the output of the feed-forward network before dropout and residual is appended: the
                 layer's contribution to the targets.
         """
@@ -131,13 +125,13 @@ class Data2Vec2Layer(GradientCheckpointingLayer):
         if self.training and self.layerdrop > 0 and torch.rand([]) < self.layerdrop:
             return hidden_states
         if self.layer_norm_first:
-            attended, _ = self.attention(self.attention_layer_norm(hidden_states), position_bias, **kwargs)
+            attended, _ = self.attention(self.attention_layer_norm(hidden_states), ScoreBias(*bias), **kwargs)
             hidden_states = hidden_states + self._drop_path(self.dropout(attended))
             ffn_output = self.mlp(self.mlp_layer_norm(hidden_states))
             residual = ffn_output if self.drops_residual else hidden_states
             hidden_states = residual + self._drop_path(self.dropout(ffn_output))
         else:
-            attended, _ = self.attention(hidden_states, position_bias, **kwargs)
+            attended, _ = self.attention(hidden_states, ScoreBias(*bias), **kwargs)
             hidden_states = self.attention_layer_norm(hidden_states + self._drop_path(self.dropout(attended)))
             ffn_output = self.mlp(hidden_states)
             hidden_states = self.mlp_layer_norm(hidden_states + self._drop_path(self.dropout(ffn_output)))
@@ -172,21 +166,21 @@ class AttentionBias(nn.Module):
         else:
             self.register_buffer("scale", torch.full(shape, float(config.alibi_scale)))
 
-    def forward(self, positions: torch.Tensor, num_extra_tokens: int = 0) -> list[torch.Tensor]:
+    def forward(self, positions: torch.Tensor, num_extra_tokens: int = 0) -> list[ScoreBias]:
         """
         Args:
             positions: `(batch_size, sequence_length)`, original positions of the frames.
             num_extra_tokens: Tokens before the frames, which have no position, and so no bias.
 
         Returns:
-            One bias per layer of prenet and trunk (the same tensor for all of them if they share their scale), each
-            of shape `(batch_size, num_heads, num_tokens, num_tokens)` with the extra tokens, float32.
+            One bias per layer of prenet and trunk, or one for all of them if they share their scale; with the extra
+            tokens.
         """
-        unscaled = alibi_bias(positions, self.config.num_attention_heads)
+        distances = position_distances(positions)
         if num_extra_tokens > 0:
-            unscaled = F.pad(unscaled, (num_extra_tokens, 0, num_extra_tokens, 0))
-        biases = [unscaled * scale.view(1, -1, 1, 1) for scale in self.scale.float().clamp_min(0)]
-        return biases if len(biases) == self.num_layers else biases * self.num_layers
+            distances = F.pad(distances, (num_extra_tokens, 0, num_extra_tokens, 0))
+        slopes = torch.tensor(alibi_slopes(self.config.num_attention_heads), device=positions.device)
+        return [ScoreBias(distances, slopes * scale) for scale in self.scale.float().clamp_min(0)]
 
 
 def alibi_slopes(num_heads: int) -> list[float]:
@@ -199,23 +193,21 @@ def alibi_slopes(num_heads: int) -> list[float]:
     return slopes + alibi_slopes(2 * power)[0::2][: num_heads - power]
 
 
-def alibi_bias(positions: torch.Tensor, num_heads: int, euclidean: bool = False) -> torch.Tensor:
-    """ALiBi of scale 1: the negative distance between positions times the slope of each head.
+def position_distances(positions: torch.Tensor, euclidean: bool = False) -> torch.Tensor:
+    """Distances between positions, as ALiBi takes them.
 
     Args:
         positions: `(batch_size, sequence_length)`, or `(batch_size, sequence_length, num_dims)` for a grid.
-        num_heads: Number of attention heads.
         euclidean: Straight distances on a grid instead of Manhattan distances.
 
     Returns:
-        `(batch_size, num_heads, sequence_length, sequence_length)`.
+        `(batch_size, sequence_length, sequence_length)`, float32.
     """
-    slopes = torch.tensor(alibi_slopes(num_heads), device=positions.device).view(1, -1, 1, 1)
     if positions.dim() == 2:
         positions = positions.unsqueeze(-1)
     differences = positions.unsqueeze(-2) - positions.unsqueeze(-3)
     distances = differences.square().sum(-1).sqrt() if euclidean else differences.abs().sum(-1)
-    return slopes * -distances.unsqueeze(1)
+    return distances.float()
 
 
 def make_layer_norm(config: Data2Vec2Config) -> nn.LayerNorm:
@@ -270,7 +262,7 @@ class Data2Vec2ContextEncoder(nn.Module):
         frame_mask: torch.Tensor | None = None,
         visible_frames: VisibleFrames | None = None,
         **kwargs,
-    ) -> tuple[torch.Tensor, list[torch.Tensor | None]]:
+    ) -> tuple[torch.Tensor, list[ScoreBias]]:
         """
         Args:
             features: Local features, `(batch_size, sequence_length, hidden_size)`.
@@ -299,31 +291,34 @@ class Data2Vec2ContextEncoder(nn.Module):
         biases = self._attention_biases(positions, key_mask, features)
         hidden_states = self.dropout(features if self.layer_norm is None else self.layer_norm(features))
         for layer, bias in zip(self.layers, biases, strict=False):
-            hidden_states = layer(hidden_states, bias, **kwargs)
+            hidden_states = layer(hidden_states, *bias, **kwargs)
         return hidden_states, biases[len(self.layers) :]
 
     def _attention_biases(
         self, positions: torch.Tensor, key_mask: torch.Tensor | None, features: torch.Tensor
-    ) -> list[torch.Tensor | None]:
-        """One additive bias per layer of prenet and trunk: ALiBi, and a very low score at keys that are not real."""
-        num_layers = self.config.num_prenet_layers + self.config.num_hidden_layers
-        device = features.device.type  # cast once to what attention will compute in, not once per layer
-        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
+    ) -> list[ScoreBias]:
+        """One bias per layer of prenet and trunk: ALiBi, and a very low score at keys that are not real."""
+        biases = [ScoreBias()]
         if self.attention_bias is not None:
             biases = self.attention_bias(positions, self.num_extra_tokens)
-        elif key_mask is not None:
-            biases = [features.new_zeros(1, self.config.num_attention_heads, 1, key_mask.shape[1])] * num_layers
-        else:
-            return [None] * num_layers
-        finished: dict[int, torch.Tensor] = {}  # layers that share a scale share the tensor
-        for bias in biases:
-            if id(bias) not in finished:
-                masked = bias if key_mask is None else bias.masked_fill(~key_mask[:, None, None], MASKED_SCORE)
-                finished[id(bias)] = masked.to(dtype)
+        if key_mask is not None:
+            mask = torch.zeros_like(key_mask, dtype=features.dtype).masked_fill(~key_mask, MASKED_SCORE)
+            biases = [bias._replace(mask=mask[:, None, None]) for bias in biases]
+        if not chooses_attention(self.config, features):
+            biases = [self._written_out(bias, features) for bias in biases]  # once for all layers that share a scale
+        num_layers = self.config.num_prenet_layers + self.config.num_hidden_layers
+        return biases if len(biases) == num_layers else biases * num_layers
+
+    def _written_out(self, bias: ScoreBias, features: torch.Tensor) -> ScoreBias:
+        """With one matrix per head, of the type that attention will compute in."""
+        dense, device = bias.dense(), features.device.type
+        if dense is None:
+            return bias
         if self.config._attn_implementation == "flex_attention":  # it indexes the bias, and so cannot broadcast it
-            shape = (features.shape[0], -1, features.shape[1], -1)
-            finished = {key: bias.expand(*shape) for key, bias in finished.items()}
-        return [finished[id(bias)] for bias in biases]
+            shape = (features.shape[0], self.config.num_attention_heads, features.shape[1], features.shape[1])
+            dense = dense.expand(*shape)
+        dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else features.dtype
+        return ScoreBias(relative=dense.to(dtype))
 
 
 class Data2Vec2Trunk(nn.Module):
@@ -339,21 +334,21 @@ class Data2Vec2Trunk(nn.Module):
     def forward(
         self,
         hidden_states: torch.Tensor,
-        position_biases: list[torch.Tensor | None],
+        biases: list[ScoreBias],
         layer_outputs: list[torch.Tensor] | None = None,
         **kwargs,
     ) -> torch.Tensor:
         """
         Args:
             hidden_states: `(batch_size, num_frames, hidden_size)`.
-            position_biases: One per layer.
+            biases: Of attention scores, one per layer.
             layer_outputs: If given, every layer's contribution to the targets (`config.target_source`) is appended.
         """
         collect_ffn = layer_outputs if self.config.target_source == "ffn" else None
         collect_blocks = layer_outputs if self.config.target_source == "block" else None
         hidden_states = self.input_dropout(hidden_states)
-        for layer, position_bias in zip(self.layers, position_biases, strict=True):
-            hidden_states = layer(hidden_states, position_bias, collect_ffn, **kwargs)
+        for layer, bias in zip(self.layers, biases, strict=True):
+            hidden_states = layer(hidden_states, *bias, ffn_outputs=collect_ffn, **kwargs)
             if collect_blocks is not None:
                 collect_blocks.append(hidden_states)
         return hidden_states if self.layer_norm is None else self.layer_norm(hidden_states)
@@ -530,7 +525,7 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
         if scope != "trunk":
             local_features = local_features.to(dtype)
         hidden_states, biases = context_encoder(local_features, frame_mask)
-        cast = {id(bias): None if bias is None else bias.to(dtype) for bias in biases}  # layers may share the tensor
+        cast = {id(bias): bias.to(dtype) for bias in biases}  # layers may share it
         layer_outputs: list[torch.Tensor] = []
         teacher.get_submodule("trunk")(hidden_states.to(dtype), [cast[id(bias)] for bias in biases], layer_outputs)
         num_extra_tokens = self._context_encoder.num_extra_tokens

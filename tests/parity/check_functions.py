@@ -9,8 +9,9 @@ import numpy as np
 import torch
 from parity.golden import GoldenCase
 
+from hf_ssl.models.blocked_attention import ScoreBias
 from hf_ssl.models.masking import draw_block_masks, draw_mask_indices, draw_random_masks, draw_span_masks
-from hf_ssl.models.modeling_data2vec2 import alibi_bias
+from hf_ssl.models.modeling_data2vec2 import alibi_slopes, position_distances
 
 
 def check(case: GoldenCase, folder: Path) -> None:
@@ -103,13 +104,18 @@ def _random_masks(meaning: str) -> torch.Tensor:
 
 def _alibi(meaning: str) -> torch.Tensor:
     keywords, _ = _arguments(meaning)
-    return alibi_bias(torch.arange(keywords["max_positions"]).unsqueeze(0), keywords["heads"])[0]
+    distances = position_distances(torch.arange(keywords["max_positions"]).unsqueeze(0))
+    return _written_out(distances, keywords["heads"])
 
 
 def _grid_alibi(meaning: str, shape: torch.Size) -> torch.Tensor:
     rows, columns = map(int, re.search(r"(\d+)x(\d+) grid", meaning).groups())
     positions = torch.cartesian_prod(torch.arange(rows), torch.arange(columns)).float()
-    return alibi_bias(positions.unsqueeze(0), shape[0], euclidean="euclidean" in meaning)[0]
+    return _written_out(position_distances(positions.unsqueeze(0), euclidean="euclidean" in meaning), shape[0])
+
+
+def _written_out(distances: torch.Tensor, num_heads: int) -> torch.Tensor:
+    return ScoreBias(distances, torch.tensor(alibi_slopes(num_heads))).dense()[0]
 
 
 def _check_added_masks(expected: torch.Tensor, meaning: str) -> None:
