@@ -16,6 +16,10 @@ from .dropout import draw_kept, keep_
 # Scores of a block: in float32 what the cache next to a core holds.
 BLOCK_ELEMENTS = 2**20
 
+# Exponents below this count as this: e**-60 adds nothing to a sum, and where gradients are multiplied by less, the
+# products have no full precision any more, which processors compute a hundred times as slowly.
+_LOWEST_EXPONENT = -60.0
+
 
 class ScoreBias(NamedTuple):
     """What is added to the scores of attention; the sum of those that are given.
@@ -44,6 +48,14 @@ class ScoreBias(NamedTuple):
             assert self.slopes is not None
             terms.insert(0, -self.slopes.view(-1, 1, 1) * self.distances.unsqueeze(1))
         return sum(terms[1:], terms[0]) if terms else None
+
+    def rows(self, block: slice) -> "ScoreBias":
+        """The bias of some sequences. A term of one row is for all of them."""
+        distances, relative, mask = (
+            term if term is None or term.shape[0] == 1 else term[block]
+            for term in (self.distances, self.relative, self.mask)
+        )
+        return ScoreBias(distances, self.slopes, relative, mask)
 
     def to(self, dtype: torch.dtype) -> "ScoreBias":
         """With terms of another type; distances and slopes stay as precise as they are."""
@@ -95,91 +107,86 @@ class _BlockedAttention(torch.autograd.Function):
     def forward(
         ctx: Any, query, key, value, distances, slopes, relative, mask, scaling: float, dropout: float
     ) -> torch.Tensor:
-        inputs = _Inputs(query, key, value, ScoreBias(distances, slopes, relative, mask), scaling)
+        bias = ScoreBias(distances, slopes, relative, mask)
         batch_size, num_heads, num_queries, head_size = query.shape
         attended = query.new_empty(batch_size, num_queries, num_heads, head_size)
-        log_sums = inputs.new_scores(batch_size, num_heads, num_queries, 1)
+        log_sums = query.new_empty(batch_size, num_heads, num_queries, 1, dtype=_scores_dtype(query))
         kept = []
         with torch.autocast("cpu", enabled=False):
             for block in _blocks(query, key):
-                part = inputs.part(block)
-                weights = part.scores()
+                weights = _scores(query[block] * scaling, key[block], bias.rows(block))
                 highest = weights.amax(-1, keepdim=True)
-                totals = weights.sub_(highest).exp_().sum(-1, keepdim=True)
+                totals = weights.sub_(highest).clamp_min_(_LOWEST_EXPONENT).exp_().sum(-1, keepdim=True)
                 torch.add(highest, totals.log(), out=log_sums[block])
-                weights = weights.to(value.dtype)
+                noisy_weights = weights.to(value.dtype)
                 if dropout > 0:
                     kept.append(draw_kept(weights.shape, dropout))
-                    keep_(weights, kept[-1])
-                attended[block] = (weights @ part.value / (totals * (1 - dropout))).transpose(1, 2)
-        ctx.save_for_backward(query, key, value, distances, slopes, relative, mask, attended, log_sums, *kept)
+                    keep_(noisy_weights, kept[-1])
+                values = _multiply(noisy_weights, value[block])
+                attended[block] = (values / (totals * (1 - dropout))).transpose(1, 2)
+        ctx.save_for_backward(query, key, value, *bias, attended, log_sums, *kept)
         ctx.scaling, ctx.dropout = scaling, dropout
         return attended
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value, distances, slopes, relative, mask, attended, log_sums, *kept = ctx.saved_tensors
-        inputs = _Inputs(query, key, value, ScoreBias(distances, slopes, relative, mask), ctx.scaling)
+        bias = ScoreBias(distances, slopes, relative, mask)
         query_gradient, key_gradient, value_gradient = (_empty_like(tensor) for tensor in (query, key, value))
         slopes_gradient = torch.zeros_like(slopes) if ctx.needs_input_grad[4] else None
         relative_gradient = torch.empty_like(relative) if ctx.needs_input_grad[5] else None
         with torch.autocast("cpu", enabled=False):
             for number, block in enumerate(_blocks(query, key)):
-                part = inputs.part(block)
-                gradient = gradients[0][block].transpose(1, 2) / (1 - ctx.dropout)
-                dots = _row_dots(gradient, attended[block].transpose(1, 2)) * (1 - ctx.dropout)
-                weights = part.scores().sub_(log_sums[block]).exp_()
-                weights_gradient = gradient @ part.value.transpose(2, 3)
+                queries, rows = query[block] * ctx.scaling, bias.rows(block)
+                gradient = gradients[0][block].transpose(1, 2)
+                dots = _row_dots(gradient, attended[block].transpose(1, 2))
+                gradient = gradient / (1 - ctx.dropout)
+                weights = _scores(queries, key[block], rows).sub_(log_sums[block]).clamp_min_(_LOWEST_EXPONENT).exp_()
+                weights_gradient = _multiply(gradient, value[block].transpose(2, 3))
                 noisy_weights = weights.to(value.dtype, copy=True)
                 if ctx.dropout > 0:
                     keep_(noisy_weights, kept[number])
                     keep_(weights_gradient, kept[number])
-                value_gradient[block] = noisy_weights.transpose(2, 3) @ gradient
+                value_gradient[block] = _multiply(noisy_weights.transpose(2, 3), gradient)
                 scores_gradient = weights.mul_(weights_gradient.to(weights.dtype).sub_(dots))
-                if slopes_gradient is not None and part.bias.distances is not None:
-                    slopes_gradient -= _slopes_products(scores_gradient, part.bias.distances)
+                if slopes_gradient is not None and rows.distances is not None:
+                    slopes_gradient -= _slopes_products(scores_gradient, rows.distances)
                 scores_gradient = scores_gradient.to(query.dtype)
                 if relative_gradient is not None:
                     relative_gradient[block] = scores_gradient
-                query_gradient[block] = (scores_gradient @ part.key).mul_(ctx.scaling)
-                key_gradient[block] = scores_gradient.transpose(2, 3) @ part.scaled_query
+                query_gradient[block] = _multiply(scores_gradient, key[block]).mul_(ctx.scaling)
+                key_gradient[block] = _multiply(scores_gradient.transpose(2, 3), queries)
         return (
             query_gradient, key_gradient, value_gradient, None, slopes_gradient, relative_gradient, None, None, None
         )  # fmt: skip
 
 
-class _Inputs(NamedTuple):
-    """What scores are made of, of all sequences or of a block of them."""
+def _scores(queries: torch.Tensor, keys: torch.Tensor, bias: ScoreBias) -> torch.Tensor:
+    """Of queries that are scaled already; a tensor of its own, to be changed in place."""
+    scores = _multiply(queries, keys.transpose(2, 3)).to(_scores_dtype(queries))
+    distances, slopes, relative, mask = bias
+    if distances is not None and slopes is not None:
+        scores.addcmul_(distances.unsqueeze(1), slopes.view(-1, 1, 1), value=-1)
+    for term in (relative, mask):
+        if term is not None:
+            scores.add_(term)
+    return scores
 
-    query: torch.Tensor
-    key: torch.Tensor
-    value: torch.Tensor
-    bias: ScoreBias
-    scaling: float
 
-    def part(self, block: slice) -> "_Inputs":
-        distances, slopes, relative, mask = self.bias
-        bias = ScoreBias(_rows(distances, block), slopes, _rows(relative, block), _rows(mask, block))
-        return _Inputs(self.query[block], self.key[block], self.value[block], bias, self.scaling)
+def _scores_dtype(query: torch.Tensor) -> torch.dtype:
+    return torch.float32 if query.element_size() == 2 else query.dtype
 
-    @property
-    def scaled_query(self) -> torch.Tensor:
-        return self.query * self.scaling
 
-    def new_scores(self, *shape: int) -> torch.Tensor:
-        dtype = torch.float32 if self.query.element_size() == 2 else self.query.dtype
-        return self.query.new_empty(shape, dtype=dtype)
+def _multiply(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """`(batch_size, num_heads, n, k)` times `(batch_size, num_heads, k, m)`."""
+    return torch.bmm(_matrices(left), _matrices(right)).unflatten(0, left.shape[:2])
 
-    def scores(self) -> torch.Tensor:
-        """A tensor of its own, to be changed in place."""
-        scores = (self.scaled_query @ self.key.transpose(2, 3)).to(self.new_scores().dtype)
-        distances, slopes, relative, mask = self.bias
-        if distances is not None and slopes is not None:
-            scores.addcmul_(distances.unsqueeze(1), slopes.view(-1, 1, 1), value=-1)
-        for term in (relative, mask):
-            if term is not None:
-                scores.add_(term)
-        return scores
+
+def _matrices(heads: torch.Tensor) -> torch.Tensor:
+    """All heads in one dimension, in the layout that products take as it is; they would copy others value by value."""
+    if heads.stride(3) == 1:
+        return heads.contiguous().flatten(0, 1)
+    return heads.transpose(2, 3).contiguous().flatten(0, 1).transpose(1, 2)
 
 
 def _blocks(query: torch.Tensor, key: torch.Tensor) -> Iterator[slice]:
@@ -203,8 +210,3 @@ def _row_dots(left: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
 def _slopes_products(scores_gradient: torch.Tensor, distances: torch.Tensor) -> torch.Tensor:
     """`(batch_size, num_heads, queries, keys)` and `(batch_size or 1, queries, keys)` -> `(num_heads,)`"""
     return (scores_gradient.flatten(2) @ distances.to(scores_gradient.dtype).flatten(1).unsqueeze(2)).sum((0, 2))
-
-
-def _rows(term: torch.Tensor | None, block: slice) -> torch.Tensor | None:
-    """Those of a block, unless one row is for all."""
-    return term if term is None or term.shape[0] == 1 else term[block]
