@@ -101,7 +101,9 @@ def test_images_and_texts_are_loaded(tmp_path: Path) -> None:
 
     recipe, texts = write_recipe(tmp_path, TEXT), write_texts(tmp_path / "texts.txt")
     benchmark = run_benchmark(BenchmarkConfig(recipe, data=(str(texts),), rounds=1, tokens=8, phases=False))
-    assert (benchmark.items, benchmark.amount, benchmark.unit, benchmark.padding) == (3, 24.0, "tokens", 0.0)
+    assert (benchmark.items, benchmark.unit) == (3, "tokens")
+    assert 16 < benchmark.amount <= 24  # the last block of the text is shorter
+    assert benchmark.padding == pytest.approx(1 - benchmark.amount / 24)
     data = open_data(recipe, texts)
     assert data.config.vocab_size == len(data.dataset.tokenizer)
     assert data.most_workers == 1
@@ -114,7 +116,8 @@ def test_the_loader_is_measured_and_set_beside_the_step(tmp_path: Path) -> None:
     assert (speed.workers, speed.used_workers) == (2, 1)
     assert speed.batches >= 4
     assert speed.seconds >= 0.1
-    assert speed.items == 3 * speed.batches or speed.amount < 48 * speed.batches  # the last block of a pass is shorter
+    assert speed.items == 3 * speed.batches
+    assert 24 * speed.batches < speed.amount <= 48 * speed.batches
     assert speed.amount_per_second > speed.items_per_second > 0
     with pytest.raises(ValueError, match="--workers of 0 or more"):
         measure_loader(data, workers=-1, device="cpu")
