@@ -559,13 +559,36 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
     benchmark = commands.add_parser(
         "benchmark",
         help="measure a recipe's training step on this machine, phase by phase",
-        description="Takes training steps of the recipe's model on noise of the longest length, and prints seconds by "
-        "phase, throughput, operations as a share of what matrix products reach here, and memory.",
+        description="Takes training steps of the recipe's model on noise of the longest length, or on your data, and "
+        "prints seconds by phase, throughput, operations as a share of what matrix products reach here, and memory; "
+        "for one batch, or for one size or length after the other.",
     )
     benchmark.add_argument("recipe", metavar="RECIPE", help="YAML recipe of a pretrain_*.py script")
     benchmark.add_argument("--items", type=int, metavar="N", help="clips, images or blocks (default: the recipe's)")
     benchmark.add_argument("--seconds", type=float, metavar="S", help="length of clips (default: the longest)")
-    benchmark.add_argument("--precision", choices=("float32", "bfloat16"), help="default: the recipe's")
+    benchmark.add_argument("--tokens", type=int, metavar="N", help="length of blocks of text (default: the recipe's)")
+    benchmark.add_argument(
+        "--precision",
+        choices=("float32", "bfloat16", "both"),
+        help="default: the recipe's; both with --against",
+    )
+    benchmark.add_argument(
+        "--data",
+        nargs="+",
+        default=[],
+        metavar="FOLDER",
+        help="batches as training makes them of this data instead of noise; loading is a phase of its own then",
+    )
+    benchmark.add_argument(
+        "--loader", action="store_true", help="also how much the data loader delivers by itself; with --data"
+    )
+    benchmark.add_argument("--workers", type=int, metavar="N", help="with --loader: its processes (default: 8)")
+    benchmark.add_argument(
+        "--curve",
+        metavar="NAME=V,V,...",
+        help="items=1,2,4,8, seconds=2,5,10 (speech) or tokens=64,128 (text): one value after the other, each in a "
+        "process of its own, until one does not fit into memory",
+    )
     benchmark.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if there is one")
     benchmark.add_argument("--rounds", type=int, default=5, help="steps that count, after two (default: %(default)s)")
     benchmark.add_argument("--compile", action="store_true", help="compile the model; stages are not told apart then")

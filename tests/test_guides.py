@@ -114,6 +114,8 @@ def commands(code: str) -> list[list[str]]:
 def run(command: list[str]) -> None:
     """Runs one of the commands that guides may have, here and at the smallest size."""
     match command:
+        case ["hf-ssl", "benchmark", *arguments]:
+            assert hf_ssl(["benchmark", *quick_benchmark(arguments)]) == 0
         case ["hf-ssl", *arguments]:
             assert hf_ssl(arguments) == 0
         case ["python", script, *arguments]:
@@ -123,6 +125,13 @@ def run(command: list[str]) -> None:
             run_script(script, arguments)
         case _:
             pytest.fail(f"Not a command that can be tested: {shlex.join(command)}")
+
+
+def quick_benchmark(arguments: list[str]) -> list[str]:
+    """One value of a curve, one round, the smallest model."""
+    shortened = [re.sub(r"^(items=\d+),.*", r"\1", argument) for argument in arguments]
+    tiny = ["--set", "model_size=tiny", "--set", "config_overrides={}", "--set", "min_seconds=0.3"]
+    return [*shortened, *tiny, "--rounds", "1"]
 
 
 def run_script(path: str, arguments: list[str]) -> None:

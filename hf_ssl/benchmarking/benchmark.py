@@ -1,24 +1,27 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Runs training steps of a recipe's model and measures them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from statistics import median
+from statistics import mean, median
 from typing import Any
 
 import torch
 from transformers import AutoModelForPreTraining, PreTrainedModel
 
 from ..models.self_distillation import SelfDistillationModel
-from ..planning.flops import count_flops
-from ..planning.recipes import PlannedRecipe, load_recipe
-from ..planning.synthetic import make_batch
+from ..planning.flops import attention_flops, count_flops
+from ..planning.recipes import PlannedRecipe, plan_recipe, read_arguments
 from ..results import provenance
+from .batches import Batches, noise_batches, real_batches
 from .gemm import gemm_flops_per_second
-from .memory import peak_memory
+from .loader import LoaderSpeed, measure_loader
+from .memory import held_bytes, peak_memory
 from .phases import Stopwatch, watch
+from .real_data import Batch, TrainingData, open_training_data
 
-_WARM_UP = 2
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_BYTES_PER_PARAMETER = 12  # a gradient and AdamW's two averages, in float32
 
 
 @dataclass(frozen=True)
@@ -29,37 +32,50 @@ class BenchmarkConfig:
         recipe: YAML recipe of a pre-training script.
         settings: Keys that win over the recipe's.
         items: Clips, images or blocks of a batch; the recipe's batch of a device if `None`.
-        seconds: Length of clips; the recipe's longest if `None`.
+        seconds: Length of clips, with `data` of the longest; the recipe's longest if `None`.
+        tokens: Length of blocks; the recipe's if `None`.
         precision: `"float32"`, or `"bfloat16"` under autocast; the recipe's if `None`.
         device: `"cpu"` or `"cuda"`; a GPU if there is one, if `None`.
         rounds: Steps that count, after two that do not.
         compile: Whether the model is compiled; stages are then not told apart.
+        phases: Whether to take as many steps again, with a stopwatch in them.
+        data: What the recipe's script takes as `--data`: real batches; noise of the longest length if empty.
+        workers: Also measure how fast the data loader is with so many processes; not if `None`.
     """
 
     recipe: str
     settings: dict[str, str] = field(default_factory=dict)
     items: int | None = None
     seconds: float | None = None
+    tokens: int | None = None
     precision: str | None = None
     device: str | None = None
     rounds: int = 5
     compile: bool = False
+    phases: bool = True
+    data: tuple[str, ...] = ()
+    workers: int | None = None
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured; medians over rounds.
+    """What was measured: medians over rounds, means where every round has a batch of its own.
 
     Attributes:
         recipe, model_type, device, precision: What, where and how.
         num_parameters: Of the student with its heads; the teacher's do not count.
-        items, amount, unit: The batch, and how many seconds of audio, images or tokens it is.
+        items, amount, unit: The batch, and how many seconds of audio, images or tokens it is, without padding.
         step_seconds: Whole steps, without any stopwatch in them.
-        phases: Seconds of the parts of a step, from steps of their own.
+        phases: Seconds of the parts of a step, from steps of their own; of real data also of loading a batch.
         flops: Floating-point operations of a step, by formula.
         peak_flops_per_second: Of matrix products of the same precision, in the same run.
         peak_bytes: Highest memory.
         where: Version, commit, machine.
+        attention_flops: Of `flops`, those of attention's products.
+        rest_bytes: Memory without a batch: on a CPU the program, and weights, gradients and the optimizer's averages.
+        data: Where real batches came from; empty for noise.
+        padding: Share of padding in the batches.
+        loader: How fast the data loader is, if it was measured.
     """
 
     recipe: str
@@ -67,7 +83,7 @@ class Benchmark:
     device: str
     precision: str
     num_parameters: int
-    items: int
+    items: float
     amount: float
     unit: str
     step_seconds: list[float]
@@ -76,11 +92,17 @@ class Benchmark:
     peak_flops_per_second: float
     peak_bytes: int
     where: dict[str, Any]
+    # With defaults, so that files of earlier versions can be read.
+    attention_flops: int = 0
+    rest_bytes: int = 0
+    data: list[str] = field(default_factory=list)
+    padding: float = 0.0
+    loader: LoaderSpeed | None = None
 
     @property
     def seconds(self) -> float:
         """Of a step."""
-        return median(self.step_seconds)
+        return _typical(self.step_seconds, bool(self.data))
 
     @property
     def amount_per_second(self) -> float:
@@ -92,45 +114,114 @@ class Benchmark:
         """Share of the speed of matrix products."""
         return self.flops / self.seconds / self.peak_flops_per_second
 
+    @property
+    def batch_bytes(self) -> int:
+        """What the batch takes of the highest memory."""
+        return max(0, self.peak_bytes - self.rest_bytes)
+
+
+def _typical(seconds: Sequence[float], different: bool) -> float:
+    """Of the same work again and again the median; of different work the mean, so that it adds up."""
+    return mean(seconds) if different else median(seconds)
+
 
 def run_benchmark(config: BenchmarkConfig) -> Benchmark:
-    """Measures a recipe's training step on noise of the longest length.
+    """Measures a recipe's training step, on noise of the longest length or on real data.
 
     Raises:
-        ValueError: The recipe or a setting cannot be used.
+        ValueError: The recipe, a setting or the data cannot be used.
+        torch.OutOfMemoryError: It does not fit into the GPU.
     """
-    if config.rounds < 1:
-        raise ValueError(f"Expected --rounds of at least 1, got {config.rounds}.")
-    recipe = load_recipe(config.recipe, config.settings)
+    _check(config)
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    recipe, data = _prepare(config)
+    batches = _make_batches(recipe, data, config, device)
     precision = config.precision or ("bfloat16" if recipe.half_precision else "float32")
-    items = config.items or recipe.items_per_device
-    batch = _make_batch(recipe, config, items, device)
     step = TrainingStep(recipe, device, precision)
-    with count_flops() as counter:
-        step(batch)
+    rest_bytes = held_bytes(device) + _BYTES_PER_PARAMETER * step.num_parameters
+    flops, of_attention = step.count(batches.distinct)
     if config.compile:
         step.compile()
     with peak_memory(device) as peak:
-        seconds = [step.time(batch) for _ in range(_WARM_UP + config.rounds)][_WARM_UP:]
-    phases = {} if config.compile else step.phases(batch, config.rounds)
-    length = recipe.longest_item if config.seconds is None else config.seconds
+        for batch in batches.warm_up:
+            step.time(batch)
+        seconds = [step.time(batch) for batch in batches.counted]
     return Benchmark(
         recipe=config.recipe,
         model_type=recipe.config.model_type,
         device=device,
         precision=precision,
         num_parameters=step.num_parameters,
-        items=items,
-        amount=items * length,
+        items=batches.items,
+        amount=batches.amount,
         unit=recipe.unit,
         step_seconds=seconds,
-        phases=phases,
-        flops=counter.get_total_flops(),
+        phases=_phases(step, batches) if config.phases and not config.compile else {},
+        flops=flops,
         peak_flops_per_second=gemm_flops_per_second(device, _DTYPES[precision]),
         peak_bytes=peak.bytes,
         where=provenance() | {"torch": torch.__version__},
+        attention_flops=of_attention,
+        rest_bytes=rest_bytes,
+        data=list(config.data),
+        padding=batches.padding,
+        loader=None if data is None or config.workers is None else measure_loader(data, config.workers, device),
     )
+
+
+def _check(config: BenchmarkConfig) -> None:
+    if config.rounds < 1:
+        raise ValueError(f"Expected --rounds of at least 1, got {config.rounds}.")
+    if config.items is not None and config.items < 1:
+        raise ValueError(f"Expected --items of at least 1, got {config.items}.")
+    if config.precision not in (None, *_DTYPES):
+        raise ValueError(f"Expected --precision {' or '.join(_DTYPES)}, got {config.precision}.")
+    if config.workers is not None and (config.workers < 0 or not config.data):
+        raise ValueError("The loader needs real data, --data, and --workers of 0 or more.")
+
+
+def _prepare(config: BenchmarkConfig) -> tuple[PlannedRecipe, TrainingData | None]:
+    """The recipe with the length that is asked for, and its data if they are to be real."""
+    arguments = read_arguments(config.recipe, config.settings, config.data)
+    recipe = with_length(plan_recipe(config.recipe, arguments), config)
+    if not config.data:
+        return recipe, None
+    data = open_training_data(recipe, arguments, config.data, config.items)
+    return replace(recipe, config=data.config), data
+
+
+def with_length(recipe: PlannedRecipe, config: BenchmarkConfig) -> PlannedRecipe:
+    """With the length of clips or blocks that is asked for, if any.
+
+    Raises:
+        ValueError: Its items have no such length.
+    """
+    for flag, unit, kind, length in (
+        ("--seconds", "seconds", "speech", config.seconds),
+        ("--tokens", "tokens", "text", config.tokens),
+    ):
+        if length is None:
+            continue
+        if recipe.unit != unit:
+            raise ValueError(f"{flag} is for recipes of {kind}; {config.recipe} counts {recipe.unit}.")
+        if length <= 0:
+            raise ValueError(f"Expected {flag} above 0, got {length:g}.")
+        recipe = replace(recipe, longest_item=float(length))
+    return recipe
+
+
+def _make_batches(recipe: PlannedRecipe, data: TrainingData | None, config: BenchmarkConfig, device: str) -> Batches:
+    if data is not None:
+        return real_batches(data, config.rounds, device)
+    return noise_batches(recipe, config.items or recipe.items_per_device, config.rounds, device)
+
+
+def _phases(step: "TrainingStep", batches: Batches) -> dict[str, float]:
+    """Of loading, if batches are loaded, and of the step."""
+    different = bool(batches.loading_seconds)
+    loading = {"data": mean(batches.loading_seconds)} if different else {}
+    measured = [step.phases(batch) for batch in batches.counted]
+    return loading | {name: _typical([one.get(name, 0.0) for one in measured], different) for name in measured[0]}
 
 
 class TrainingStep:
@@ -156,7 +247,7 @@ class TrainingStep:
     def compile(self) -> None:
         self.forward = torch.compile(self.model)
 
-    def __call__(self, batch: dict[str, torch.Tensor], stopwatch: Stopwatch | None = None) -> None:
+    def __call__(self, batch: Batch, stopwatch: Stopwatch | None = None) -> None:
         stopwatch = stopwatch or Stopwatch(self.device)
         with self.autocast:
             loss = self.forward(**batch).loss
@@ -169,29 +260,28 @@ class TrainingStep:
             with stopwatch.phase("teacher's update"):
                 self.model.update_teacher()
 
-    def time(self, batch: dict[str, torch.Tensor]) -> float:
+    def time(self, batch: Batch) -> float:
         """Seconds of one step."""
         stopwatch = Stopwatch(self.device)
         with stopwatch.phase("step"):
             self(batch)
         return stopwatch.seconds["step"]
 
-    def phases(self, batch: dict[str, torch.Tensor], rounds: int) -> dict[str, float]:
-        """Medians of the phases over steps with a stopwatch; what no phase has is `loss and the rest`."""
-        measured: list[dict[str, float]] = []
-        for _ in range(rounds):
-            stopwatch = Stopwatch(self.device)
-            started = stopwatch.now()
-            with watch(self.model, stopwatch):
-                self(batch, stopwatch)
-            seconds = stopwatch.seconds
-            measured.append(seconds | {"loss and the rest": stopwatch.now() - started - sum(seconds.values())})
-        return {name: median(one.get(name, 0.0) for one in measured) for name in measured[0]}
+    def phases(self, batch: Batch) -> dict[str, float]:
+        """Seconds of a step by phase; what no phase has is `loss and the rest`."""
+        stopwatch = Stopwatch(self.device)
+        started = stopwatch.now()
+        with watch(self.model, stopwatch):
+            self(batch, stopwatch)
+        seconds = stopwatch.seconds
+        return seconds | {"loss and the rest": stopwatch.now() - started - sum(seconds.values())}
 
-
-def _make_batch(recipe: PlannedRecipe, config: BenchmarkConfig, items: int, device: str) -> dict[str, torch.Tensor]:
-    if config.seconds is not None:
-        if recipe.unit != "seconds":
-            raise ValueError(f"--seconds is for recipes of speech; {config.recipe} counts {recipe.unit}.")
-        recipe = replace(recipe, longest_item=config.seconds)
-    return {name: tensor.to(device) for name, tensor in make_batch(recipe, recipe.config, items).items()}
+    def count(self, batches: Sequence[Batch]) -> tuple[int, int]:
+        """Floating-point operations of a step, and those of attention's products, by formula; means."""
+        whole, of_attention = [], []
+        for batch in batches:
+            with count_flops() as counter:
+                self(batch)
+            whole.append(counter.get_total_flops())
+            of_attention.append(attention_flops(counter))
+        return round(mean(whole)), round(mean(of_attention))

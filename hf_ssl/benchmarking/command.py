@@ -2,19 +2,26 @@
 """`hf-ssl benchmark`."""
 
 import argparse
+import os
 
 import torch
 
 from ..planning.recipes import parse_settings
 from ..training.allocator import keep_freed_memory
 from .benchmark import BenchmarkConfig, run_benchmark
-from .inference import compare_with_transformers, format_inference
+from .curve import Sweep, parse_sweep, run_curve
+from .curve_table import format_curve, write_curve
+from .inference import compare_with_transformers, format_inference, write_inference
 from .table import format_benchmark, format_comparison, read_benchmark, write_benchmark
+
+_WORKERS = 8
 
 
 def run_command(arguments: argparse.Namespace) -> None:
     """Measures, prints, and writes the figures if asked to."""
-    other = None if arguments.compare is None else read_benchmark(arguments.compare)
+    sweep = None if arguments.curve is None else parse_sweep(arguments.curve)
+    _check(arguments, sweep)
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # it would warn in every worker
     if not torch.cuda.is_available():
         keep_freed_memory()  # as the training scripts do
     config = BenchmarkConfig(
@@ -22,17 +29,71 @@ def run_command(arguments: argparse.Namespace) -> None:
         settings=parse_settings(arguments.set),
         items=arguments.items,
         seconds=arguments.seconds,
+        tokens=arguments.tokens,
         precision=arguments.precision,
         device=arguments.device,
         rounds=arguments.rounds,
         compile=arguments.compile,
+        data=tuple(arguments.data),
+        workers=_workers(arguments),
     )
     if arguments.against == "transformers":
-        print(format_inference(compare_with_transformers(config)))
-        return
+        _run_inference(config, sweep, arguments.output)
+    elif sweep is not None:
+        _run_curve(config, sweep, arguments.output)
+    else:
+        _run_benchmark(config, arguments.output, arguments.compare)
+
+
+def _workers(arguments: argparse.Namespace) -> int | None:
+    if not arguments.loader:
+        return None
+    return _WORKERS if arguments.workers is None else arguments.workers
+
+
+def _check(arguments: argparse.Namespace, sweep: Sweep | None) -> None:
+    """Raises at flags that do not go together, one of which would otherwise have no effect."""
+    if arguments.loader and not arguments.data:
+        raise ValueError("--loader needs --data: noise is not loaded.")
+    if arguments.workers is not None and not arguments.loader:
+        raise ValueError("--workers is for --loader: steps are measured on batches that are loaded before.")
+    if arguments.precision == "both" and arguments.against is None:
+        raise ValueError("--precision both is for --against transformers; measure training once with either.")
+    if arguments.compare is not None and (sweep is not None or arguments.against is not None):
+        raise ValueError("--compare is for a single batch: leave --curve and --against out.")
+    if sweep is not None:
+        given = vars(arguments)[sweep.quantity]
+        if given is not None:
+            raise ValueError(f"Give --{sweep.quantity} or --curve {sweep.quantity}=..., not both.")
+    if arguments.against is not None:
+        if arguments.data:
+            raise ValueError("--against transformers takes noise of the longest length: leave --data out.")
+        if sweep is not None and sweep.quantity != "items":
+            raise ValueError(f"--against transformers takes --curve items=..., not {sweep.quantity}.")
+
+
+def _run_inference(config: BenchmarkConfig, sweep: Sweep | None, output: str | None) -> None:
+    sizes = [] if sweep is None else [int(value) for value in sweep.values]
+    arms = compare_with_transformers(config, sizes)
+    print(format_inference(arms))
+    if sizes and arms[-1].items != sizes[-1]:
+        print(f"Stopped after {arms[-1].items} items: more do not fit into the GPU's memory.")
+    if output is not None:
+        write_inference(arms, output)
+
+
+def _run_curve(config: BenchmarkConfig, sweep: Sweep, output: str | None) -> None:
+    curve = run_curve(config, sweep)
+    print(format_curve(curve))
+    if output is not None:
+        write_curve(curve, output)
+
+
+def _run_benchmark(config: BenchmarkConfig, output: str | None, compare: str | None) -> None:
+    other = None if compare is None else read_benchmark(compare)
     benchmark = run_benchmark(config)
     print(format_benchmark(benchmark))
-    if arguments.output is not None:
-        write_benchmark(benchmark, arguments.output)
+    if output is not None:
+        write_benchmark(benchmark, output)
     if other is not None:
         print(format_comparison(benchmark, other))

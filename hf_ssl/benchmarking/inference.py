@@ -1,6 +1,9 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Our encoders beside transformers' own of equal size: seconds of a forward pass without gradients."""
 
+import json
+from collections.abc import Sequence
+from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
@@ -16,7 +19,8 @@ from transformers import (
 
 from ..planning.recipes import PlannedRecipe, load_recipe
 from ..planning.synthetic import make_batch
-from .benchmark import BenchmarkConfig
+from ..results import provenance
+from .benchmark import BenchmarkConfig, with_length
 from .phases import Stopwatch
 
 _WARM_UP = 2
@@ -25,31 +29,90 @@ _WAVEFORM_FIELDS = ("conv_dim", "conv_kernel", "conv_stride")
 
 
 class Inference(NamedTuple):
-    """Seconds of each round of one encoder under one implementation of attention."""
+    """Seconds of each round of one encoder, under one implementation of attention, in one precision, on one batch."""
 
     name: str
     attention: str
     num_parameters: int
+    precision: str
+    items: int
+    amount: float
+    unit: str
     seconds: list[float]
 
 
-def compare_with_transformers(config: BenchmarkConfig) -> list[Inference]:
+def compare_with_transformers(config: BenchmarkConfig, sizes: Sequence[int] = ()) -> list[Inference]:
     """Runs both encoders in turn, with eager attention and with sdpa.
 
+    Args:
+        config: What to measure; its precision may also be `"both"`.
+        sizes: Items of the batches; `config`'s if empty.
+
+    Returns:
+        Ours and theirs by turns: by size, precision and attention. If a batch does not fit into a GPU's memory, what
+        was measured before it.
+
     Raises:
-        ValueError: transformers has no encoder of this kind.
+        ValueError: transformers has no encoder of this kind, or the smallest batch does not fit.
     """
-    recipe = load_recipe(config.recipe, config.settings)
+    if config.rounds < 1:
+        raise ValueError(f"Expected --rounds of at least 1, got {config.rounds}.")
+    recipe = with_length(load_recipe(config.recipe, config.settings), config)
     device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
-    half = (config.precision or ("bfloat16" if recipe.half_precision else "float32")) == "bfloat16"
-    inputs = _inputs(recipe, config.items or recipe.items_per_device, device)
+    models = [(attention, _models(recipe.config, attention, device)) for attention in ("eager", "sdpa")]
+    measured: list[Inference] = []
+    for items in sizes or [config.items or recipe.items_per_device]:
+        try:
+            inputs = _inputs(recipe, items, device)
+            for precision in _precisions(config, recipe):
+                measured += _run_in_turn(models, inputs, _Setting(device, precision, config.rounds, items, recipe))
+        except torch.OutOfMemoryError as error:
+            if not measured:
+                raise ValueError(f"{items} items do not fit into the GPU's memory: {error}") from error
+            return measured
+    return measured
+
+
+def _precisions(config: BenchmarkConfig, recipe: PlannedRecipe) -> list[str]:
+    if config.precision == "both":
+        return ["float32", "bfloat16"]
+    return [config.precision or ("bfloat16" if recipe.half_precision else "float32")]
+
+
+class _Setting(NamedTuple):
+    device: str
+    precision: str
+    rounds: int
+    items: int
+    recipe: PlannedRecipe
+
+
+def _run_in_turn(
+    models: Sequence[tuple[str, Sequence[tuple[str, PreTrainedModel]]]],
+    inputs: dict[str, torch.Tensor],
+    setting: _Setting,
+) -> list[Inference]:
+    device, precision, rounds, items, recipe = setting
     arms = [
-        (Inference(name, attention, _num_parameters(model), []), model)
-        for attention in ("eager", "sdpa")
-        for name, model in _models(recipe.config, attention, device)
+        (
+            Inference(
+                name,
+                attention,
+                _num_parameters(model),
+                precision,
+                items,
+                items * recipe.longest_item,
+                recipe.unit,
+                [],
+            ),
+            model,
+        )
+        for attention, pair in models
+        for name, model in pair
     ]
+    half = precision == "bfloat16"
     with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16, enabled=half):
-        for number in range(_WARM_UP + config.rounds):
+        for number in range(_WARM_UP + rounds):
             for arm, model in arms:
                 stopwatch = Stopwatch(device)
                 with stopwatch.phase("forward"):
@@ -60,18 +123,32 @@ def compare_with_transformers(config: BenchmarkConfig) -> list[Inference]:
 
 
 def format_inference(arms: list[Inference]) -> str:
-    """A line per encoder, and how many times as fast ours is."""
-    lines = ["Encoders without gradients, in turn:"]
-    for arm in arms:
-        lines.append(
-            f"  {arm.name:<24} {arm.attention:<6} {arm.num_parameters / 1e6:8.2f} M  {median(arm.seconds):8.4f} s"
-        )
+    """A line per encoder and batch, and how many times as fast ours is. The seconds of one item are its latency."""
+    unit = "s of audio" if arms[0].unit == "seconds" else arms[0].unit
+    lines = ["Encoders without gradients, in turn; noise of the longest length:"]
     for ours, theirs in zip(arms[::2], arms[1::2], strict=True):
+        lines += ["", f"{_describe(ours, unit)}:"]
+        for arm in (ours, theirs):
+            seconds = median(arm.seconds)
+            lines.append(
+                f"  {arm.name:<24} {arm.num_parameters / 1e6:8.2f} M  {seconds:8.4f} s  "
+                f"{arm.amount / seconds:10.1f} {unit} per second"
+            )
         ratios = [slow / fast for fast, slow in zip(ours.seconds, theirs.seconds, strict=True)]
-        lines.append(
-            f"  {ours.attention}: ours {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})"
-        )
+        lines.append(f"  ours {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})")
     return "\n".join(lines)
+
+
+def _describe(arm: Inference, unit: str) -> str:
+    batch = "one item, latency" if arm.items == 1 else f"{arm.items} items"
+    amount = "" if arm.unit == "images" else f" ({arm.amount:g} {unit})"
+    return f"{batch}{amount}, {arm.precision}, {arm.attention}"
+
+
+def write_inference(arms: list[Inference], path: str) -> None:
+    """Writes all figures as JSON."""
+    text = json.dumps({"where": provenance() | {"torch": torch.__version__}, "arms": [arm._asdict() for arm in arms]})
+    Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 def _models(config: PreTrainedConfig, attention: str, device: str) -> list[tuple[str, PreTrainedModel]]:

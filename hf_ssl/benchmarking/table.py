@@ -2,44 +2,87 @@
 """Benchmarks as text and as JSON."""
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import MISSING, asdict, fields
 from pathlib import Path
 
 from .benchmark import Benchmark
+from .loader import LoaderSpeed
 
 
 def format_benchmark(benchmark: Benchmark) -> str:
     """A line per phase, and what the step comes to."""
     one = benchmark
     slowest, fastest = max(one.step_seconds), min(one.step_seconds)
-    unit = "s of audio" if one.unit == "seconds" else one.unit
+    unit = unit_of(one)
+    memory = f"{one.peak_bytes / 2**30:9.2f} GiB at most"
+    if one.rest_bytes:
+        memory += f", of which the batch {one.batch_bytes / 2**30:.2f}"
     lines = [
-        f"{one.recipe}: {one.model_type}, {one.num_parameters / 1e6:.2f} M parameters, {one.items} items "
-        f"({one.amount:g} {unit}), {one.precision} on {one.where['machine']}",
+        f"{one.recipe}: {one.model_type}, {one.num_parameters / 1e6:.2f} M parameters, {describe_batch(one)}, "
+        f"{one.precision} on {one.where['machine']}",
         "",
+        *_phase_lines(one),
+        f"step                       {one.seconds:9.4f} s  ({fastest:.4f} to {slowest:.4f}, "
+        f"{len(one.step_seconds)} {'batches' if one.data else 'rounds'})",
+        f"throughput                 {one.amount_per_second:9.1f} {unit} per second",
+        f"operations                 {one.flops / 1e12:9.3f} x 10^12 per step, {one.utilisation:.1%} of matrix "
+        f"products at {one.peak_flops_per_second / 1e9:,.0f} x 10^9/s",
+        f"memory                     {memory}",
     ]
+    if one.data:
+        lines.append(f"padding                    {one.padding:9.1%} of the batches")
+    return "\n".join([*lines, *_loader_lines(one)])
+
+
+def unit_of(benchmark: Benchmark) -> str:
+    """What its throughput is counted in."""
+    return "s of audio" if benchmark.unit == "seconds" else benchmark.unit
+
+
+def describe_batch(benchmark: Benchmark) -> str:
+    """Items and amount; of real batches, which differ, the mean."""
+    about, source = ("about ", ", real data") if benchmark.data else ("", ", noise")
+    return f"{about}{benchmark.items:g} items ({benchmark.amount:g} {unit_of(benchmark)}{source})"
+
+
+def _phase_lines(one: Benchmark) -> list[str]:
+    if not one.phases:
+        return []
     total = sum(one.phases.values())
-    lines += [f"  {name:<24} {seconds:9.4f} s  {seconds / total:6.1%}" for name, seconds in one.phases.items()]
-    if one.phases:
-        lines += [f"  {'sum of the phases':<24} {total:9.4f} s", ""]
-    return "\n".join(
-        [
-            *lines,
-            f"step                       {one.seconds:9.4f} s  ({fastest:.4f} to {slowest:.4f}, "
-            f"{len(one.step_seconds)} rounds)",
-            f"throughput                 {one.amount_per_second:9.1f} {unit} per second",
-            f"operations                 {one.flops / 1e12:9.3f} x 10^12 per step, {one.utilisation:.1%} of matrix "
-            f"products at {one.peak_flops_per_second / 1e9:,.0f} x 10^9/s",
-            f"memory                     {one.peak_bytes / 2**30:9.2f} GiB at most",
-        ]
-    )
+    lines = [f"  {name:<24} {seconds:9.4f} s  {seconds / total:6.1%}" for name, seconds in one.phases.items()]
+    lines.append(f"  {'sum of the phases':<24} {total:9.4f} s")
+    if "data" in one.phases:
+        lines.append(
+            "  `data` is loading a batch in the main process, without workers, which otherwise do it beside the step; "
+            "the step below is without it."
+        )
+    return [*lines, ""]
+
+
+def _loader_lines(one: Benchmark) -> list[str]:
+    loader = one.loader
+    if loader is None:
+        return []
+    unit, items = unit_of(one), "" if one.unit == "images" else f"{loader.items_per_second:.1f} items, "
+    workers = f"{loader.workers} worker{'' if loader.workers == 1 else 's'}"
+    if loader.used_workers < loader.workers:
+        workers += f" ({loader.workers - loader.used_workers} without a file to read)"
+    lines = [
+        f"loader, {workers}: "
+        f"{items}{loader.amount_per_second:.1f} {unit} per second "
+        f"({loader.batches} batches in {loader.seconds:.1f} s, nothing else running)",
+        f"loader / step: {loader.amount_per_second / one.amount_per_second:.2f} times what the model consumes",
+    ]
+    if one.device == "cpu":
+        lines.append("  (on a CPU both share the cores: training gets less of either)")
+    return ["", *lines]
 
 
 def format_comparison(benchmark: Benchmark, other: Benchmark) -> str:
     """How many times as fast the first is as the second, and what differs otherwise."""
     different = [
         f"{name}: {getattr(other, name)} before, {getattr(benchmark, name)} now"
-        for name in ("recipe", "device", "precision", "items", "amount", "num_parameters")
+        for name in ("recipe", "device", "precision", "items", "amount", "num_parameters", "data")
         if getattr(other, name) != getattr(benchmark, name)
     ]
     lines = [
@@ -48,8 +91,8 @@ def format_comparison(benchmark: Benchmark, other: Benchmark) -> str:
         f"({other.where['machine']})",
         *(f"  not the same: {line}" for line in different),
     ]
-    for name in benchmark.phases.keys() & other.phases.keys():
-        if benchmark.phases[name] > 0:
+    for name in benchmark.phases:
+        if name in other.phases and benchmark.phases[name] > 0:
             lines.append(f"  {name:<24} {other.phases[name] / benchmark.phases[name]:6.2f} times as fast")
     return "\n".join(lines)
 
@@ -72,8 +115,11 @@ def read_benchmark(path: str) -> Benchmark:
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}.") from error
     names = {entry.name for entry in fields(Benchmark)}
-    if not isinstance(given, dict) or set(given) != names:
+    needed = {entry.name for entry in fields(Benchmark) if entry.default is entry.default_factory is MISSING}
+    if not isinstance(given, dict) or not needed <= set(given) <= names:
         raise ValueError(
-            f"{path} was not written by `hf-ssl benchmark --output`: expected {', '.join(sorted(names))}."
+            f"{path} was not written by `hf-ssl benchmark --output` for one batch: expected "
+            f"{', '.join(sorted(needed))}."
         )
-    return Benchmark(**given)
+    loader = given.get("loader")
+    return Benchmark(**given | {"loader": None if loader is None else LoaderSpeed(**loader)})

@@ -9,10 +9,19 @@ from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_back
 
 Shape = Sequence[int]
 
+_BATCHED_PRODUCTS = ("aten.bmm", "aten.baddbmm")
+
 
 def count_flops() -> FlopCounterMode:
     """A context that counts; `get_total_flops()` afterwards."""
     return FlopCounterMode(display=False, custom_mapping=_OPERATIONS)
+
+
+def attention_flops(counter: FlopCounterMode) -> int:
+    """Those of attention's products, which grow with the square of the length: fused attention, and products of
+    batches of matrices, which nothing but attention has in these models."""
+    counts = {str(operation): count for operation, count in counter.get_flop_counts()["Global"].items()}
+    return sum(count for name, count in counts.items() if "attention" in name or name in _BATCHED_PRODUCTS)
 
 
 def _attention(query: Shape, key: Shape, value: Shape, *args: Any, **kwargs: Any) -> int:

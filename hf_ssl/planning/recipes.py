@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from transformers import (
     AutoConfig,
@@ -55,6 +55,15 @@ _KINDS: tuple[tuple[type, ...], ...] = (SPEECH, IMAGES, TEXT)
 # Recipes say their global batch in the comment at their top, which the tests of the recipes hold them to.
 _GLOBAL_AMOUNT = re.compile(r"Global batch: (?:about )?([\d,]+) (?:s of audio|images|tokens)")
 _GLOBAL_ITEMS = re.compile(r"must stay ([\d,]+)")
+
+
+class RecipeArguments(NamedTuple):
+    """What a pre-training script reads from its command line; `augmentation` is speech's alone."""
+
+    model: Any
+    data: Any
+    augmentation: AugmentationArguments | None
+    training: Any
 
 
 @dataclass(frozen=True)
@@ -112,10 +121,34 @@ def load_recipe(path: str, settings: dict[str, str], global_items: int | None = 
     Raises:
         ValueError: There is no such file, a key is unknown, or the recipe does not say how many steps it takes.
     """
+    arguments = read_arguments(path, settings)
+    return plan_recipe(path, arguments, global_items)
+
+
+def read_arguments(path: str, settings: dict[str, str], data: Sequence[str] = ()) -> RecipeArguments:
+    """The arguments that a pre-training script would have.
+
+    Args:
+        path: The YAML file.
+        settings: Keys that win over the recipe's.
+        data: The script's `--data`. Without it, what the script needs of data (also noises, and a tokenizer) is
+            filled in by names of nothing.
+
+    Raises:
+        ValueError: There is no such file, a key is unknown, or, with `data`, something else that is needed is missing.
+    """
     recipe = read_recipe(path) | settings
     kind = _kind_of(path, recipe)
-    flags = [*_placeholders(kind, recipe), *(f"--{key}={value}" for key, value in settings.items())]
-    model_args, data_args, *others, training_args = parse_arguments(*kind, argv=[path, *flags])
+    flags = ["--output_dir", ".", "--use_cpu", "true", "--report_to", "none"]
+    flags += ["--data", *data] if data else _placeholders(kind, recipe)
+    flags += [f"--{key}={value}" for key, value in settings.items()]
+    model_args, data_args, *augmentation, training_args = parse_arguments(*kind, argv=[path, *flags])
+    return RecipeArguments(model_args, data_args, augmentation[0] if augmentation else None, training_args)
+
+
+def plan_recipe(path: str, arguments: RecipeArguments, global_items: int | None = None) -> PlannedRecipe:
+    """What planning needs to know of a recipe whose arguments were read; see [`load_recipe`]."""
+    model_args, data_args, augmentation, training_args = arguments
     if training_args.max_steps <= 0:
         raise ValueError(f"{path} does not say how many steps it takes: add --set max_steps=N.")
     config = _make_config(model_args)
@@ -135,7 +168,7 @@ def load_recipe(path: str, settings: dict[str, str], global_items: int | None = 
         max_steps=training_args.max_steps,
         half_precision=training_args.bf16 or training_args.fp16,
         checkpointing=training_args.gradient_checkpointing,
-        augmented=any(arguments.is_active for arguments in others),
+        augmented=augmentation is not None and augmentation.is_active,
     )
 
 
@@ -154,7 +187,7 @@ def _kind_of(path: str, recipe: Mapping[str, Any]) -> tuple[type, ...]:
 
 def _placeholders(kind: tuple[type, ...], recipe: Mapping[str, Any]) -> list[str]:
     """Flags that the scripts ask for and planning has no use for."""
-    flags = ["--data", "NONE", "--output_dir", ".", "--use_cpu", "true", "--report_to", "none"]
+    flags = ["--data", "NONE"]
     if kind is TEXT and not {"tokenizer", "train_tokenizer", "model_name_or_path"}.intersection(recipe):
         flags += ["--tokenizer", "roberta-base"]  # of as many tokens as named sizes have
     if kind is SPEECH and "noise_data" not in recipe:

@@ -9,27 +9,19 @@ from PIL import Image
 from transformers import PreTrainedConfig, Wav2Vec2FeatureExtractor
 
 from ..data.augmentation import AugmentationArguments, WaveformAugmentation
-from ..data.collators_augmented import DataCollatorForData2VecAqc
-from ..data.collators_images import DataCollatorForData2Vec2Vision, DataCollatorForData2VecVision, square_size
-from ..data.collators_pretraining import (
-    DataCollatorForBestRq,
-    DataCollatorForData2Vec2Audio,
-    DataCollatorForData2VecAudio,
-)
-from ..data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
+from ..data.collators_images import square_size
 from ..data.skipped import SkippedFiles
 from ..models.configuration_best_rq import BestRqConfig
-from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
 from ..models.configuration_data2vec_pretraining import (
-    Data2VecAudioPreTrainingConfig,
     Data2VecTextPreTrainingConfig,
     Data2VecVisionPreTrainingConfig,
 )
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from ..models.image_processing_data2vec2 import make_image_processor
+from .collators import Collator, image_collator, speech_collator, text_collator
 from .recipes import PlannedRecipe
 
 SAMPLING_RATE = 16_000
@@ -60,27 +52,17 @@ def _mask_token(config: PreTrainedConfig) -> int:
     return config.vocab_size - 1
 
 
-def _make_collator(config: PreTrainedConfig, augmented: bool) -> Any:
+def _make_collator(config: PreTrainedConfig, augmented: bool) -> Collator:
     match config:
-        case Data2Vec2TextConfig():
-            return DataCollatorForData2Vec2Text(config)
-        case Data2VecTextPreTrainingConfig():
-            return DataCollatorForData2VecText(config, _mask_token(config))
-        case Data2Vec2VisionConfig():
-            return DataCollatorForData2Vec2Vision(make_image_processor(config.image_size), config)
-        case Data2VecVisionPreTrainingConfig():
-            return DataCollatorForData2VecVision(make_image_processor(square_size(config)), config)
+        case Data2Vec2TextConfig() | Data2VecTextPreTrainingConfig():
+            return text_collator(config, _mask_token(config))
+        case Data2Vec2VisionConfig() | Data2VecVisionPreTrainingConfig():
+            return image_collator(config, make_image_processor(square_size(config)))
         case BestRqConfig():
-            return DataCollatorForBestRq(BestRqFeatureExtractor(), config)
+            return speech_collator(config, BestRqFeatureExtractor(), None)
     feature_extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
-    match config:
-        case Data2VecAqcConfig():  # before data2vec's, from which it is derived
-            return DataCollatorForData2VecAqc(feature_extractor, config, _any_augmentation() if augmented else None)
-        case Data2VecAudioPreTrainingConfig():
-            return DataCollatorForData2VecAudio(feature_extractor, config)
-        case Data2Vec2AudioConfig():
-            return DataCollatorForData2Vec2Audio(feature_extractor, config)
-    raise ValueError(f"No pre-training of models of type {config.model_type!r} to plan.")
+    has_two_views = augmented and isinstance(config, Data2VecAqcConfig)
+    return speech_collator(config, feature_extractor, _any_augmentation() if has_two_views else None)
 
 
 def _any_augmentation() -> WaveformAugmentation:

@@ -126,13 +126,39 @@ def test_encoders_are_set_beside_those_of_transformers(recipe):
         ("Data2Vec2AudioModel", "sdpa"),
         ("Data2VecAudioModel", "sdpa"),
     ]
-    assert "eager: ours" in format_inference(arms)
+    text = format_inference(arms)
+    assert "one item, latency (0.5 s of audio), float32, eager:" in text
+    assert "ours " in text
     ours = data2vec2_audio_config("base")
     theirs = counterpart(ours)
     assert (theirs.hidden_size, theirs.num_hidden_layers) == (768, 12)
     assert list(theirs.conv_dim) == list(ours.conv_dim)
     with pytest.raises(ValueError, match="no encoder to set beside one of type 'best-rq'"):
         counterpart(best_rq_config("tiny"))
+
+
+def test_encoders_are_compared_for_several_batches_in_both_precisions(recipe, tmp_path, capsys):
+    path = tmp_path / "inference.json"
+    flags = ["--curve", "items=1,2", "--precision", "both", "--seconds", "0.25", "--rounds", "1"]
+    assert main(["benchmark", recipe, "--against", "transformers", *flags, "--output", str(path)]) == 0
+    printed = capsys.readouterr().out
+    assert "one item, latency (0.25 s of audio), float32, eager:" in printed
+    assert "2 items (0.5 s of audio), bfloat16, sdpa:" in printed
+    arms = json.loads(path.read_text())["arms"]
+    settings = [(arm["items"], arm["precision"], arm["attention"]) for arm in arms[::2]]
+    assert settings == [(n, p, a) for n in (1, 2) for p in ("float32", "bfloat16") for a in ("eager", "sdpa")]
+    assert all(len(arm["seconds"]) == 1 for arm in arms)
+
+
+def test_a_file_of_an_earlier_version_can_be_compared_with(recipe, tmp_path):
+    path = tmp_path / "before.json"
+    benchmark = run_benchmark(BenchmarkConfig(recipe, rounds=1, phases=False))
+    write_benchmark(benchmark, str(path))
+    later = {"attention_flops", "rest_bytes", "data", "padding", "loader"}
+    given = json.loads(path.read_text())
+    assert later < set(given)
+    path.write_text(json.dumps({name: value for name, value in given.items() if name not in later}))
+    assert "step 1.00 times as fast" in format_comparison(benchmark, read_benchmark(str(path)))
 
 
 def test_figures_are_json_that_others_can_read(recipe, tmp_path):

@@ -7,11 +7,14 @@ from pathlib import Path
 import pytest
 import torch
 from training_helpers import SCRIPTS
+from transformers import AutoModelForPreTraining
 
 from hf_ssl.cli import main
+from hf_ssl.planning.flops import attention_flops, count_flops
 from hf_ssl.planning.measuring import SavedBytes, measure
 from hf_ssl.planning.memory import GIB, count_parameters, fit_batches, memory_of
 from hf_ssl.planning.recipes import GlobalBatch, PlannedRecipe, load_recipe, parse_settings
+from hf_ssl.planning.synthetic import make_batch
 from hf_ssl.training.model_sizes import (
     best_rq_config,
     data2vec2_audio_config,
@@ -117,6 +120,25 @@ def test_saved_bytes_are_those_of_tensors_kept_for_backward() -> None:
         outputs = torch.relu(layer(inputs))  # keeps the inputs, and its own output
         (outputs * 2).sum()
     assert saved.total == 4 * (10 * 4 + 10 * 8)
+
+
+@pytest.mark.parametrize("family", [name for name, (_, unit, _) in TINY.items() if unit != "images"])
+def test_attentions_products_grow_with_the_square_of_the_length(family: str) -> None:
+    recipe = tiny_recipe(family)
+    length = 24.0 if recipe.unit == "tokens" else 1.0
+    short, long = (_count(dataclasses.replace(recipe, longest_item=times * length)) for times in (1, 2))
+    assert 0 < short[0] < 0.5 * short[1]
+    assert long[0] == pytest.approx(4 * short[0], rel=0.1)
+    assert long[1] - long[0] == pytest.approx(2 * (short[1] - short[0]), rel=0.05)
+
+
+def _count(recipe: PlannedRecipe) -> tuple[int, int]:
+    """Operations of attention's products, and of the whole, in a forward and a backward pass."""
+    torch.manual_seed(0)
+    model = AutoModelForPreTraining.from_config(recipe.config).train()
+    with count_flops() as counter:
+        model(**make_batch(recipe, recipe.config, 2)).loss.backward()
+    return attention_flops(counter), counter.get_total_flops()
 
 
 def test_checkpointing_keeps_less() -> None:
