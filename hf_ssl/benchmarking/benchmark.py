@@ -134,7 +134,7 @@ def run_benchmark(config: BenchmarkConfig) -> Benchmark:
 
 
 class TrainingStep:
-    """A new model of a recipe with its optimizer; a call is one update.
+    """A new model of a recipe with its optimizer; a call is one update, and gives its loss.
 
     Args:
         recipe: Which model.
@@ -156,7 +156,7 @@ class TrainingStep:
     def compile(self) -> None:
         self.forward = torch.compile(self.model)
 
-    def __call__(self, batch: dict[str, torch.Tensor], stopwatch: Stopwatch | None = None) -> None:
+    def __call__(self, batch: dict[str, torch.Tensor], stopwatch: Stopwatch | None = None) -> torch.Tensor:
         stopwatch = stopwatch or Stopwatch(self.device)
         with self.autocast:
             loss = self.forward(**batch).loss
@@ -168,6 +168,7 @@ class TrainingStep:
         if isinstance(self.model, SelfDistillationModel):
             with stopwatch.phase("teacher's update"):
                 self.model.update_teacher()
+        return loss.detach()
 
     def time(self, batch: dict[str, torch.Tensor]) -> float:
         """Seconds of one step."""
