@@ -19,7 +19,7 @@ import dataclasses
 import functools
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -34,14 +34,16 @@ SAMPLING_RATE = 16_000
 LEARNING_RATE = 1e-5
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--method", choices=sorted(MAKERS), required=True)
     parser.add_argument("--repository", type=Path, required=True, help="clone with the original's code")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--items", type=int, default=2, help="clips or images of a batch (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip (default: %(default)s)")
-    arguments = parser.parse_args()
+    arguments = parser.parse_args(argv)
+    if not arguments.repository.is_dir():
+        parser.error(f"--repository {arguments.repository} is no folder")
     serve(lambda: make_step(arguments))
 
 
