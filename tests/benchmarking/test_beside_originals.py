@@ -198,8 +198,10 @@ def test_figures_are_printed_and_written(
     assert result["times_as_fast"] == pytest.approx(3)
     assert result["memory_share"] == pytest.approx(1 / 3)
     assert result["measured"]["seconds"] == [3.0, 4.0]
-    assert result["against"]["code"].startswith("speechbrain")
-    assert result["batch"] == {"items": 2, "seconds": 10.0, "threads": 1}
+    assert result["original"].startswith(f"speechbrain {commit[:12]}")
+    settings = result["settings"]
+    assert (settings["items"], settings["seconds"], settings["threads"]) == (2, 10.0, 1)
+    assert settings["flops_per_second"]["float32"] > 1e6
 
 
 @pytest.mark.parametrize(

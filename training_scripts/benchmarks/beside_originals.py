@@ -116,7 +116,10 @@ def main(argv: Sequence[str] | None = None) -> list[Comparison]:
     arguments = parse(argv)
     states = clone_states(arguments)
     environment = os.environ | ALLOCATOR | {"OMP_NUM_THREADS": str(arguments.threads)}
-    print(describe(arguments))
+    speeds = product_speeds(arguments.threads)
+    print(describe(arguments, speeds))
+    settings = {name: vars(arguments)[name] for name in ("items", "seconds", "threads")}
+    settings |= {"environment": ALLOCATOR, "cpu": cpu_model(), "flops_per_second": speeds}
     comparisons = []
     for method, state in states.items():
         for arms in runs(arguments.precisions, arguments.together):
@@ -126,7 +129,7 @@ def main(argv: Sequence[str] | None = None) -> list[Comparison]:
             comparisons += found
             print_run(found, state)
             if arguments.json is not None:
-                write(found, state, arguments, argv)
+                write(arguments.json, found, state, settings, sys.argv if argv is None else [__file__, *argv])
     print()
     print(table(comparisons))
     return comparisons
@@ -184,15 +187,23 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def describe(arguments: argparse.Namespace) -> str:
+def product_speeds(threads: int) -> dict[str, float]:
+    """Floating-point operations per second of large matrix products, by precision."""
+    torch.set_num_threads(threads)
+    return {
+        "float32": gemm_flops_per_second("cpu", torch.float32),
+        "bfloat16": gemm_flops_per_second("cpu", torch.bfloat16),
+    }
+
+
+def describe(arguments: argparse.Namespace, speeds: Mapping[str, float]) -> str:
     """Machine, its speed, and settings."""
-    torch.set_num_threads(arguments.threads)
-    speeds = [gemm_flops_per_second("cpu", dtype) / 1e9 for dtype in (torch.float32, torch.bfloat16)]
     allocator = " ".join(f"{name}={value}" for name, value in ALLOCATOR.items())
+    products = ", ".join(f"{speed / 1e9:,.0f} x 10^9/s in {precision}" for precision, speed in speeds.items())
     return (
-        f"{cpu_model()}; {arguments.threads} threads; matrix products at {speeds[0]:,.0f} x 10^9/s in float32, "
-        f"{speeds[1]:,.0f} in bfloat16\n{allocator}\n{arguments.items} clips of {arguments.seconds:g} s or "
-        f"images of 224 x 224; {arguments.rounds} rounds after {WARM_UP}"
+        f"{cpu_model()}; {arguments.threads} threads; matrix products at {products}\n{allocator}\n"
+        f"{arguments.items} clips of {arguments.seconds:g} s or images of 224 x 224; {arguments.rounds} rounds after "
+        f"{WARM_UP}"
     )
 
 
@@ -283,24 +294,25 @@ def table(comparisons: Sequence[Comparison]) -> str:
 
 
 def write(
-    comparisons: Sequence[Comparison], state: str, arguments: argparse.Namespace, argv: Sequence[str] | None
+    path: str,
+    comparisons: Sequence[Comparison],
+    state: str,
+    settings: Mapping[str, Any],
+    command: Sequence[str],
 ) -> None:
     """Appends comparisons to the results file."""
-    command = ["python", *(sys.argv if argv is None else [__file__, *argv])]
-    batch = {name: vars(arguments)[name] for name in ("items", "seconds", "threads")}
     for one in comparisons:
         result = {
             "what": "step beside the original",
             "method": one.method,
             "measured": one.arm._asdict() | asdict(one.measured),
-            "against": one.baseline._asdict() | asdict(one.against) | {"code": state},
+            "against": one.baseline._asdict() | asdict(one.against),
             "times_as_fast": median(one.ratios),
             "memory_share": one.memory_share,
-            "batch": batch,
-            "environment": ALLOCATOR,
-            "cpu": cpu_model(),
+            "original": state,
+            "settings": settings,
         }
-        append_result(arguments.json, result, command=command)
+        append_result(path, result, command=["python", *command])
 
 
 if __name__ == "__main__":
