@@ -225,7 +225,7 @@ def _phases(step: "TrainingStep", batches: Batches) -> dict[str, float]:
 
 
 class TrainingStep:
-    """A new model of a recipe with its optimizer; a call is one update.
+    """A new model of a recipe with its optimizer; a call is one update, and gives its loss.
 
     Args:
         recipe: Which model.
@@ -247,7 +247,7 @@ class TrainingStep:
     def compile(self) -> None:
         self.forward = torch.compile(self.model)
 
-    def __call__(self, batch: Batch, stopwatch: Stopwatch | None = None) -> None:
+    def __call__(self, batch: Batch, stopwatch: Stopwatch | None = None) -> torch.Tensor:
         stopwatch = stopwatch or Stopwatch(self.device)
         with self.autocast:
             loss = self.forward(**batch).loss
@@ -259,6 +259,7 @@ class TrainingStep:
         if isinstance(self.model, SelfDistillationModel):
             with stopwatch.phase("teacher's update"):
                 self.model.update_teacher()
+        return loss.detach()
 
     def time(self, batch: Batch) -> float:
         """Seconds of one step."""

@@ -29,11 +29,12 @@ SAMPLING_RATE = 16_000
 
 def make_batch(recipe: PlannedRecipe, config: PreTrainedConfig, num_items: int) -> dict[str, torch.Tensor]:
     """`num_items` items of the longest length, with their masks and labels, for a model of `config`."""
-    collator = _make_collator(config, recipe.augmented)
-    return collator([_make_item(config, recipe.longest_item, seed) for seed in range(num_items)])
+    collator = make_collator(config, recipe.augmented)
+    return collator([make_item(config, recipe.longest_item, seed) for seed in range(num_items)])
 
 
-def _make_item(config: PreTrainedConfig, length: float, seed: int) -> dict[str, Any]:
+def make_item(config: PreTrainedConfig, length: float, seed: int) -> dict[str, Any]:
+    """Noise as the data set of a model of `config` gives it: `length` seconds, an image, or `length` tokens."""
     generator = np.random.default_rng(seed)
     match config:
         case Data2Vec2TextConfig() | Data2VecTextPreTrainingConfig():
@@ -52,7 +53,12 @@ def _mask_token(config: PreTrainedConfig) -> int:
     return config.vocab_size - 1
 
 
-def _make_collator(config: PreTrainedConfig, augmented: bool) -> Collator:
+def make_collator(config: PreTrainedConfig, augmented: bool) -> Collator:
+    """That of pre-training.
+
+    Raises:
+        ValueError: There is no pre-training of models of `config`.
+    """
     match config:
         case Data2Vec2TextConfig() | Data2VecTextPreTrainingConfig():
             return text_collator(config, _mask_token(config))

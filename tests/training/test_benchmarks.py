@@ -152,6 +152,19 @@ def test_waveform_encoders_are_timed_side_by_side(capsys: pytest.CaptureFixture[
     assert all(arm in printed for arm in arms)
 
 
+def test_ways_of_attention_are_timed_side_by_side(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = load_script("benchmarks/attention")
+    monkeypatch.setattr(script, "SIZES", {"tiny": (2, 2, 5, 4)})
+    script.main(["--rounds", "1"])
+    printed = capsys.readouterr().out.splitlines()[1:]
+    assert [line.split()[:2] for line in printed] == [
+        ["tiny", dtype] for dtype in ("float32", "bfloat16") for _ in "123"
+    ]
+    assert all(float(line.split()[-2]) > 0 for line in printed)
+
+
 def test_label_free_measures_are_set_beside_probes(tmp_path, capsys):
     measures = load_script("benchmarks/health_and_probes").MEASURES
     lines = []
