@@ -7,11 +7,11 @@ from torch.nn import functional as F
 
 
 def convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
-    """What `conv` makes of frames whose channels lie side by side in memory; so they do in what it returns on a CPU.
+    """What `conv` makes of frames whose channels lie side by side in memory.
 
-    There torch copies such frames to channels first for a convolution over one dimension, and the result back for
-    what reads channels last; over two it takes them as they are. So frames are a grid of one row: up to twice as fast
-    (`training_scripts/benchmarks/RESULTS.md`).
+    On a CPU torch copies such frames to channels first for a convolution over one dimension, and back for what reads
+    its result; over two dimensions it takes them as they are. With groups, where copies are dear beside the products,
+    frames are therefore a grid of one row: up to twice as fast (`training_scripts/benchmarks/RESULTS.md`).
 
     Args:
         conv: A convolution with zero padding.
@@ -20,7 +20,7 @@ def convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
     Returns:
         `(batch_size, out_channels, num_frames)`, one more with an even kernel.
     """
-    if frames.device.type != "cpu" or torch.compiler.is_compiling():
+    if frames.device.type != "cpu" or torch.compiler.is_compiling() or conv.groups == 1:
         return conv(frames)
     rows = F.conv2d(
         frames.unsqueeze(2), conv.weight.unsqueeze(2), conv.bias, padding=(0, *conv.padding), groups=conv.groups

@@ -1,11 +1,11 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Forward and backward pass of the convolutions over frames on a CPU, ours beside torch's `nn.Conv1d`, in one run.
+"""Forward and backward of grouped convolutions over frames on a CPU, ours beside torch's `nn.Conv1d`, in one run.
 
     OMP_NUM_THREADS=1 taskset -c 0 python training_scripts/benchmarks/frame_convolutions.py
     python training_scripts/benchmarks/frame_convolutions.py --layers "audio base, decoder" --rounds 9
 
-A layer is convolution, layer norm and GELU, with the same weights in both arms, in float32 and under bfloat16 autocast.
+A layer is convolution, layer norm and GELU, with the same weights in both arms, in float32 and under autocast.
 Both run under the same setting of the allocator, printed with the threads. Medians of alternating rounds after two
 that are not counted, in processor time: other programs on the machine disturb it less than the clock's.
 """
@@ -42,7 +42,6 @@ SIZES = {
     "audio base, decoder": Size(16, 499, 384, 384, 7, 16),
     "audio laptop, positions": Size(8, 150, 192, 192, 9, 8),
     "audio laptop, decoder": Size(64, 150, 128, 128, 7, 8),
-    "text base, decoder": Size(4, 256, 768, 768, 9, 1),
 }
 
 
