@@ -165,6 +165,16 @@ def test_ways_of_attention_are_timed_side_by_side(
     assert all(float(line.split()[-2]) > 0 for line in printed)
 
 
+def test_convolutions_over_frames_are_timed_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:
+    script = load_script("benchmarks/frame_convolutions")
+    script.SIZES["tiny"] = script.Size(2, 9, 8, 4, 3, 2)
+    ratios = script.main(["--layers", "tiny", "--rounds", "2"])
+    assert list(ratios) == ["tiny, float32", "tiny, bfloat16"]
+    assert all(ratio > 0 for ratio in ratios.values())
+    printed = capsys.readouterr().out
+    assert all(f"{arm} " in printed for arm in ratios)
+
+
 def test_label_free_measures_are_set_beside_probes(tmp_path, capsys):
     measures = load_script("benchmarks/health_and_probes").MEASURES
     lines = []
