@@ -19,6 +19,7 @@ from .contrast import (
     same_as_own,
     weaken_negatives,
 )
+from .dropout import Dropout
 from .quantizers import GumbelVectorQuantizer, QuantizedVectors
 
 
@@ -115,7 +116,7 @@ class CrossContrastiveObjective(nn.Module):
     def __init__(self, config: Data2VecAqcConfig):
         super().__init__()
         self.config = config
-        self.dropout = nn.Dropout(config.feat_quantizer_dropout)
+        self.dropout = Dropout(config.feat_quantizer_dropout)
         self.quantizer = GumbelVectorQuantizer(
             config.conv_dim[-1],
             config.num_codevector_groups,

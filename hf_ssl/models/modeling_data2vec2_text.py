@@ -16,6 +16,7 @@ from transformers.utils.output_capturing import capture_outputs
 
 from .configuration_data2vec2_text import Data2Vec2TextConfig
 from .decoders import DecoderProjection
+from .dropout import Dropout
 from .input_checks import is_integer
 from .losses import classification_loss, mean_squared_loss
 from .masking import draw_random_masks, draw_span_masks
@@ -41,7 +42,7 @@ class Data2Vec2TextLocalEncoder(nn.Module):
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
         self.position_embeddings = nn.Embedding(num_positions, config.hidden_size, padding_idx=config.pad_token_id)
         self.layer_norm = nn.LayerNorm(config.hidden_size)
-        self.dropout = nn.Dropout(config.embedding_dropout)
+        self.dropout = Dropout(config.embedding_dropout)
 
     def forward(
         self, input_ids: torch.Tensor | None = None, inputs_embeds: torch.Tensor | None = None

@@ -30,7 +30,7 @@ from .dropout import Dropout
 from .input_checks import check_mask_type
 from .losses import at_least_one
 from .masking import find_visible_frames, gather_frames
-from .modeling_data2vec_audio_pretraining import draw_masks, faster_conv_layers
+from .modeling_data2vec_audio_pretraining import draw_masks, faster_conv_layers, speed_up_layer
 from .modeling_data2vec_pretraining import Data2VecPreTrainingObjective, RegressionLayer, checked_prediction_mask
 from .quantizers import CodeScores, GumbelVectorQuantizer
 from .size_checks import check_layers
@@ -72,6 +72,7 @@ class Data2VecAqcEncoderLayer(Data2VecAudioEncoderLayer):
 
     def __init__(self, config: Data2VecAqcConfig):
         super().__init__(config)
+        speed_up_layer(self, config)
         self.layerdrop = config.layerdrop
 
     def forward(

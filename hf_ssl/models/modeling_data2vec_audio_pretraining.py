@@ -11,8 +11,10 @@ from transformers.activations import GELUActivation
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.data2vec.configuration_data2vec_audio import Data2VecAudioConfig
 from transformers.models.data2vec.modeling_data2vec_audio import (
+    Data2VecAudioAttention,
     Data2VecAudioConvLayer,
     Data2VecAudioEncoder,
+    Data2VecAudioEncoderLayer,
     Data2VecAudioFeatureEncoder,
     Data2VecAudioFeatureProjection,
     Data2VecAudioModel,
@@ -20,8 +22,11 @@ from transformers.models.data2vec.modeling_data2vec_audio import (
 )
 from transformers.utils.generic import can_return_tuple
 
+from .attention import MASKED_SCORE, attend, chooses_attention
 from .audio_heads import numpy_generators
+from .blocked_attention import ScoreBias
 from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, as_pretraining_config
+from .dropout import Dropout
 from .input_checks import check_mask_type
 from .masking import draw_mask_indices
 from .modeling_data2vec_pretraining import (
@@ -48,6 +53,46 @@ class FasterConvLayer(Data2VecAudioConvLayer):
 def faster_conv_layers(config: Data2VecAudioConfig) -> nn.ModuleList:
     """The layers of a waveform encoder, to be put into one of transformers'."""
     return nn.ModuleList(FasterConvLayer(config, layer_id) for layer_id in range(config.num_feat_extract_layers))
+
+
+class FasterAttention(Data2VecAudioAttention):
+    """transformers' self-attention: same weights, same results, in the form that is fastest on a CPU."""
+
+    def forward(
+        self,
+        hidden_states: torch.Tensor,
+        key_value_states: torch.Tensor | None = None,
+        attention_mask: torch.Tensor | None = None,
+        output_attentions: bool | None = False,
+        **kwargs,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """`(batch_size, sequence_length, hidden_size)` -> the same. On a CPU `attention_mask` is bool,
+        `(batch_size, 1, sequence_length, sequence_length)`, `True` where a frame sees another; `None` if all do."""
+        config = self.config
+        if config is None or key_value_states is not None or not chooses_attention(config, hidden_states):
+            return super().forward(hidden_states, key_value_states, attention_mask, output_attentions, **kwargs)
+        query, key, value = (
+            projection(hidden_states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+            for projection in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        bias = ScoreBias()
+        if attention_mask is not None:
+            mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill(~attention_mask, MASKED_SCORE)
+            bias = ScoreBias(mask=mask)
+        attended, weights = attend(
+            self, query, key, value, bias, config=config, scaling=self.scaling, dropout=self.dropout, **kwargs
+        )
+        return self.out_proj(attended.flatten(2)), weights
+
+
+def speed_up_layer(layer: Data2VecAudioEncoderLayer, config: Data2VecAudioConfig) -> None:
+    """Puts attention and dropout that are faster on CPUs into a new layer of transformers'."""
+    layer.attention = FasterAttention(
+        config.hidden_size, config.num_attention_heads, dropout=config.attention_dropout, config=config
+    )
+    layer.dropout = Dropout(config.hidden_dropout)
+    layer.feed_forward.intermediate_dropout = Dropout(config.activation_dropout)
+    layer.feed_forward.output_dropout = Dropout(config.hidden_dropout)
 
 
 class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPreTrainedModel):
@@ -87,6 +132,9 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         super().__init__(as_pretraining_config(config, Data2VecAudioPreTrainingConfig))
         self.data2vec_audio = Data2VecAudioModel(self.config)
         self.data2vec_audio.feature_extractor.conv_layers = faster_conv_layers(self.config)
+        for layer in self.data2vec_audio.encoder.layers:
+            assert isinstance(layer, Data2VecAudioEncoderLayer)
+            speed_up_layer(layer, self.config)
         if self.config.mask_time_prob == 0 and self.config.mask_feature_prob == 0:
             # transformers makes the mask embedding only if fine-tuning masks; pre-training always does
             self.data2vec_audio.masked_spec_embed = nn.Parameter(torch.empty(self.config.hidden_size).uniform_())

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ from transformers import (
 )
 
 from hf_ssl import Data2VecAudioForPreTraining, Data2VecAudioPreTrainingConfig
+from hf_ssl.models import modeling_data2vec_audio_pretraining as pretraining
 from hf_ssl.models.modeling_data2vec_audio_pretraining import draw_masks, ffn_outputs, local_features
 from hf_ssl.training.model_sizes import data2vec_audio_config
 
@@ -197,6 +199,28 @@ def test_ffn_outputs_are_those_of_transformers_forward_on_a_padded_batch():
     for ours, theirs in zip(written_out, of_forward, strict=True):
         torch.testing.assert_close(ours[frames], theirs[frames])
     assert expected.last_hidden_state.shape == features.shape
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_faster_layers_compute_what_those_of_transformers_compute(dtype: torch.dtype):
+    """With a padded clip and gradients; in bfloat16 within its precision."""
+    model = make_model(layerdrop=0.0)
+    stock = Data2VecAudioModel(model.config)
+    stock.load_state_dict(model.data2vec_audio.state_dict())
+    frame_mask = torch.arange(24) < torch.tensor([[24], [11]])
+    features = torch.randn(2, 24, model.config.hidden_size)
+    outputs = []
+    with patch.object(pretraining, "attend", wraps=pretraining.attend) as attend:
+        for encoder in (stock.encoder, model.data2vec_audio.encoder):
+            inputs = features.clone().requires_grad_()
+            with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+                hidden_states = encoder(1.0 * inputs, attention_mask=frame_mask).last_hidden_state[frame_mask]
+            hidden_states.float().square().sum().backward()
+            outputs.append((hidden_states.float(), inputs.grad))
+    assert attend.call_count == model.config.num_hidden_layers
+    tolerance = {"atol": 1e-4, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.1, "rtol": 0.1}
+    for theirs, ours in zip(*outputs, strict=True):
+        torch.testing.assert_close(ours, theirs, **tolerance)
 
 
 def test_student_sees_the_mask_embedding_and_nothing_of_hidden_frames():
