@@ -80,8 +80,9 @@ def task_mark(task: Task) -> str:
 
 
 def is_measurable(method: Method, task: Task) -> bool:
-    """Whether a method can have a figure in a task: without a network there is nothing to fine-tune."""
-    return task.probe is not None or not method.without_network
+    """Whether a method can have a figure in a task: without a network there is nothing to fine-tune, and the time of
+    fine-tuning says nothing about probes."""
+    return not method.without_network if task.probe is None else not method.total_time
 
 
 def _is_set(task: Task, entry: Field) -> bool:

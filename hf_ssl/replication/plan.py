@@ -11,12 +11,13 @@ pretraining: {max_seconds: 5}  # flags of all methods' scripts
 methods:
   data2vec2: {script: pretrain_speech.py, recipe: recipes/data2vec2_audio_cpu_hour.yaml, flags: {}}
   random: {untrained: data2vec2}
+  random, total time: {untrained: data2vec2, total_time: true}
   log-mel: {without_network: true}
 tasks:
   digits: {probe: classification, data: DIGITS, column: label, readers: [weighted_sum, linear]}
   reading:
     script: finetune_ctc.py
-    flags: {data: READ, eval_data: READ, test_split: test}
+    flags: {data: READ, eval_data: READ, test_split: test, max_steps: 300}
     metric: cer
     learning_rates: [5e-4, 1e-3]
 ```
@@ -52,6 +53,8 @@ class Method:
         recipe: For it, of the same folder.
         flags: For it, which win over the recipe and over those of all methods.
         untrained: Instead of a script: the method whose network this is, with random weights.
+        total_time: Whether such a network is fine-tuned for as many updates as take the time of pre-training and
+            fine-tuning together, at the learning rate that was best for the same network and `max_steps`; no probes.
         without_network: Instead of a script: log-mel statistics, pixels or TF-IDF; probes only.
     """
 
@@ -60,9 +63,12 @@ class Method:
     recipe: str | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
     untrained: str | None = None
+    total_time: bool = False
     without_network: bool = False
 
     def __post_init__(self) -> None:
+        if self.total_time and self.untrained is None:
+            raise ValueError(f"total_time of the method {self.name!r} needs untrained.")
         kinds = [self.script is not None, self.untrained is not None, self.without_network]
         if sum(kinds) != 1:
             raise ValueError(f"Expected one of script, untrained and without_network for the method {self.name!r}.")
@@ -83,8 +89,6 @@ class Task:
         learning_rates: Of fine-tuning; the best on validation counts.
         untrained_learning_rates: For networks with random weights, if other ones suit them.
         untrained_flags: For these, instead of `flags`.
-        total_time: Whether networks with random weights are fine-tuned for as many updates as take the time of
-            pre-training and fine-tuning together, instead of `max_steps` of the flags.
     """
 
     name: str
@@ -99,7 +103,6 @@ class Task:
     learning_rates: Sequence[float] = ()
     untrained_learning_rates: Sequence[float] = ()
     untrained_flags: Mapping[str, Any] | None = None
-    total_time: bool = False
 
     def __post_init__(self) -> None:
         if (self.probe is None) == (self.script is None):
@@ -108,8 +111,6 @@ class Task:
             raise ValueError(f"Expected data and column for the probe {self.name!r}.")
         if self.script is not None and (self.metric is None or not self.learning_rates):
             raise ValueError(f"Expected metric and learning_rates for fine-tuning in the task {self.name!r}.")
-        if self.total_time and "max_steps" not in self.flags:
-            raise ValueError(f"total_time of the task {self.name!r} needs max_steps among its flags.")
 
 
 @dataclass(frozen=True)
@@ -147,6 +148,30 @@ class Plan:
         for name in (self.time_of, *(method.untrained for method in self.methods.values())):
             if name is not None and name not in pretrained:
                 raise ValueError(f"{name!r} is no method with a script; those are {', '.join(pretrained)}.")
+        if any(method.total_time for method in self.methods.values()):
+            self._check_total_time()
+
+    def _check_total_time(self) -> None:
+        for task in self.tasks.values():
+            if task.script is not None and "max_steps" not in task.flags:
+                raise ValueError(f"total_time needs max_steps among the flags of the task {task.name!r}.")
+        for method in self.methods.values():
+            if method.total_time:
+                self.with_equal_updates(method)
+
+    def with_equal_updates(self, method: Method) -> str:
+        """The method of the same random weights whose fine-tuning has `max_steps`.
+
+        Raises:
+            ValueError: There is none.
+        """
+        for name, other in self.methods.items():
+            if other.untrained == method.untrained and not other.total_time:
+                return name
+        raise ValueError(
+            f"The method {method.name!r} has total_time: expected another method with untrained: {method.untrained} "
+            "and without total_time, which finds the learning rate."
+        )
 
 
 def read_plan(path: str | Path, *, data: Sequence[str] = (), folders: Mapping[str, str] | None = None) -> Plan:

@@ -194,9 +194,7 @@ class Replication:
 
     def _finetune(self, cell: Cell, task: Task) -> list[dict[str, Any]]:
         """Fine-tunes at every learning rate; the figures of the one that is best on validation."""
-        untrained = self.plan.methods[cell.method].untrained is not None
-        rates = (task.untrained_learning_rates if untrained else ()) or task.learning_rates
-        runs = {rate: self._finetune_at(cell, task, rate, untrained) for rate in rates}
+        runs = {rate: self._finetune_at(cell, task, rate) for rate in self._rates(cell, task)}
         sign = 1 if task.metric in ERROR_RATES else -1
         chosen = min(runs, key=lambda rate: sign * runs[rate]["validation"])
         tried = {str(rate): run["validation"] for rate, run in runs.items()}
@@ -207,13 +205,25 @@ class Replication:
             }
         ]  # fmt: skip
 
-    def _finetune_at(self, cell: Cell, task: Task, rate: float, untrained: bool) -> dict[str, Any]:
+    def _rates(self, cell: Cell, task: Task) -> Sequence[float]:
+        method = self.plan.methods[cell.method]
+        if not method.total_time:
+            return (task.untrained_learning_rates if method.untrained is not None else ()) or task.learning_rates
+        other = Cell(self.plan.with_equal_updates(method), "none", cell.seed)
+        figures = self.filled().figures.get((other, task.name))
+        if not figures:
+            raise ValueError(f"The learning rate for {_name(cell)} is not known yet: run {_name(other)} first.")
+        return [figures[0]["chosen"]["learning_rate"]]
+
+    def _finetune_at(self, cell: Cell, task: Task, rate: float) -> dict[str, Any]:
         assert task.script is not None
-        model = self._trained_model(cell)
-        output = self.folder / "fine-tuned" / fingerprint(task, Path(model).name, rate, cell.seed, untrained)
+        method, model = self.plan.methods[cell.method], self._trained_model(cell)
+        untrained = method.untrained is not None
+        settings = (task, Path(model).name, rate, cell.seed, untrained, method.total_time)
+        output = self.folder / "fine-tuned" / fingerprint(*settings)
         output.mkdir(parents=True, exist_ok=True)
         flags = dict(task.untrained_flags if untrained and task.untrained_flags is not None else task.flags)
-        if untrained and task.total_time:
+        if method.total_time:
             flags["max_steps"] = total_time_steps(self.plan, cell, task, self.filled())
         flags |= {
             "model_name_or_path": model, "learning_rate": rate, "seed": cell.seed, "output_dir": str(output),

@@ -13,6 +13,7 @@ PLANS = Path(__file__).parents[2] / "training_scripts" / "replications"
 
 
 TUNING = {"script": "c.py", "metric": "cer", "learning_rates": [1e-3]}
+TOTAL_TIME = {"slow": {"script": "a.py"}, "random": {"untrained": "slow", "total_time": True}}
 
 
 def fields(**changes: Any) -> dict[str, Any]:
@@ -74,7 +75,9 @@ def test_our_plans_are_whole(name):
         ({"tasks": {"t": {}}}, "either probe or script for the task 't'"),
         ({"tasks": {"t": {"probe": "classification"}}}, "data and column for the probe 't'"),
         ({"tasks": {"t": {"script": "c.py"}}}, "metric and learning_rates"),
-        ({"tasks": {"t": {**TUNING, "total_time": True}}}, "total_time of the task 't' needs max_steps"),
+        ({"methods": TOTAL_TIME, "tasks": {"t": TUNING}}, "max_steps among the flags of the task 't'"),
+        ({"methods": TOTAL_TIME, "tasks": {}}, "expected another method with untrained: slow"),
+        ({"methods": {"a": {"script": "a.py", "total_time": True}}}, "total_time of the method 'a' needs untrained"),
         ({"tasks": {"t": {"prob": "classification"}}}, "Unknown fields of the task 't': prob"),
     ],
 )
@@ -129,4 +132,4 @@ def test_marks_change_with_the_settings_they_stand_for_and_no_others(tmp_path):
     assert task_mark(task) == task_mark(plan(steps=5).tasks["digits"]) != task_mark(base.tasks["reading"])
     assert task_mark(replace(task, readers=["linear"])) != task_mark(task)
     # A field that is left as it is does not count, so that old figures outlive fields that are added.
-    assert task_mark(replace(task, total_time=False)) == task_mark(task)
+    assert task_mark(replace(task, untrained_flags=None)) == task_mark(task)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from training_helpers import load_script, write_metadata, write_recordings
 
+from hf_ssl.replication import running
 from hf_ssl.replication.budgets import num_steps, total_time_steps
 from hf_ssl.replication.cells import Cell, Filled
 from hf_ssl.replication.plan import Plan, read_plan
@@ -171,16 +172,40 @@ def test_equal_time_needs_to_know_what_an_update_takes(plan_path):
         num_steps(plan, Cell("best-rq", "time", 5), {})
 
 
-def test_random_weights_may_be_fine_tuned_for_the_total_time(plan_path):
+def plan_with_total_time(plan_path: Path) -> Plan:
     given = yaml.safe_load(plan_path.read_text())
-    given["tasks"]["reading"] |= {"total_time": True, "flags": {"max_steps": 40}}
-    plan = read_plan_of(given, plan_path.parent)
-    trained, random = Cell("data2vec2", "steps", 5), Cell("random", "none", 5)
-    figure = {"cpu_seconds": 50.0, "training_share": 0.8}  # one second per update
+    given["methods"]["random, total time"] = {"untrained": "data2vec2", "total_time": True}
+    return read_plan_of(given, plan_path.parent)
+
+
+def test_the_total_time_is_that_of_pretraining_and_fine_tuning(plan_path):
+    plan = plan_with_total_time(plan_path)
+    trained, random = Cell("data2vec2", "steps", 5), Cell("random, total time", "none", 5)
+    figure = {"cpu_seconds": 1.25, "training_share": 0.8}  # one second for the one update
     filled = Filled({trained: {"cpu_seconds": 60.0}}, {(trained, "reading"): [figure]})
-    assert total_time_steps(plan, random, plan.tasks["reading"], filled) == 40 + 60
+    assert total_time_steps(plan, random, plan.tasks["reading"], filled) == 1 + 60
     with pytest.raises(ValueError, match="run it for data2vec2, equal updates, first"):
         total_time_steps(plan, random, plan.tasks["reading"], Filled({}, {}))
+
+
+def test_random_weights_are_fine_tuned_for_the_total_time_at_the_rate_found_before(plan_path, tmp_path, monkeypatch):
+    monkeypatch.setattr(running, "total_time_steps", lambda plan, cell, task, filled: 3)
+    runner = InProcess()
+    replication = Replication(plan_with_total_time(plan_path), tmp_path, runner, [])
+    with pytest.raises(ValueError, match="has the network of a model that is not pre-trained yet"):
+        list(replication.fill(methods=["random"], tasks=["reading"]))
+    for _ in replication.fill(methods=["data2vec2"], tasks=["reading"]):
+        if runner.ran[-1][0] == "pretrain_speech.py":
+            break
+    with pytest.raises(ValueError, match=r"run random \(no training\), seed 5 first"):
+        list(replication.fill(methods=["random, total time"]))
+    runner.ran.clear()
+    list(replication.fill(methods=["random", "random, total time"], tasks=["tones", "reading"]))
+    assert [(flags["learning_rate"], flags["max_steps"]) for _, flags in runner.ran] == [(1e-3, 1), (1e-3, 3)]
+    lines = [line for line in read_results(tmp_path / "results.jsonl") if line["what"] == "replication"]
+    assert [(line["method"], line["task"]) for line in lines] == [
+        ("random", "tones"), ("random", "reading"), ("random, total time", "reading"),
+    ]  # fmt: skip
 
 
 def read_plan_of(given: dict[str, Any], folder: Path) -> Plan:
