@@ -71,7 +71,7 @@ class SubsamplingLayer(GradientCheckpointingLayer):
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2)
         num_bins = config.num_mel_bins // 2 ** (layer_index + 1)
         self.layer_norm = nn.LayerNorm((num_bins, out_channels))
-        self.dropout = Dropout(config.subsampling_dropout)
+        self.dropout = nn.Dropout(config.subsampling_dropout)  # torch's own: parity replays the original's draws
 
     def forward(self, hidden_states: torch.Tensor, past: torch.Tensor | None = None) -> torch.Tensor:
         """
