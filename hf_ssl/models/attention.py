@@ -60,6 +60,11 @@ def attend(
     )
 
 
+def mask_scores(visible: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    """What to add to scores: a very low score where `visible` is not `True`. Any shape; the same comes out."""
+    return torch.zeros_like(visible, dtype=dtype).masked_fill(~visible, MASKED_SCORE)
+
+
 def chooses_attention(config: PreTrainedConfig, tensor: torch.Tensor) -> bool:
     """Whether [`attend`] chooses what is fastest: on a CPU, unless the configuration asks for a certain one."""
     return tensor.device.type == "cpu" and config._attn_implementation == "sdpa" and not torch.compiler.is_compiling()

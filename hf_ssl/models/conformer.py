@@ -15,7 +15,7 @@ from torch.nn import functional as F
 from transformers.activations import ACT2FN
 from transformers.modeling_layers import GradientCheckpointingLayer
 
-from .attention import MASKED_SCORE, attend
+from .attention import attend, mask_scores
 from .blocked_attention import ScoreBias
 from .configuration_best_rq import BestRqConfig
 from .dropout import Dropout
@@ -439,4 +439,4 @@ class BestRqEncoder(nn.Module):
             visible = visible & frame_mask[:, None, None]
         if chunks is not None:
             visible = visible & chunk_mask(num_frames, chunks, hidden_states.device)
-        return torch.zeros_like(visible, dtype=hidden_states.dtype).masked_fill(~visible, MASKED_SCORE)
+        return mask_scores(visible, hidden_states.dtype)

@@ -26,7 +26,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import OutputRecorder
 
-from .attention import MASKED_SCORE, attend, chooses_attention
+from .attention import attend, chooses_attention, mask_scores
 from .blocked_attention import ScoreBias
 from .configuration_data2vec2 import Data2Vec2Config, Data2Vec2SequenceConfig
 from .decoders import ConvDecoder, ConvDecoder1d, DecoderProjection
@@ -302,8 +302,8 @@ class Data2Vec2ContextEncoder(nn.Module):
         if self.attention_bias is not None:
             biases = self.attention_bias(positions, self.num_extra_tokens)
         if key_mask is not None:
-            mask = torch.zeros_like(key_mask, dtype=features.dtype).masked_fill(~key_mask, MASKED_SCORE)
-            biases = [bias._replace(mask=mask[:, None, None]) for bias in biases]
+            mask = mask_scores(key_mask[:, None, None], features.dtype)
+            biases = [bias._replace(mask=mask) for bias in biases]
         if not chooses_attention(self.config, features):
             biases = [self._written_out(bias, features) for bias in biases]  # once for all layers that share a scale
         num_layers = self.config.num_prenet_layers + self.config.num_hidden_layers

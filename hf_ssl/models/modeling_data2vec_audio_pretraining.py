@@ -22,7 +22,7 @@ from transformers.models.data2vec.modeling_data2vec_audio import (
 )
 from transformers.utils.generic import can_return_tuple
 
-from .attention import MASKED_SCORE, attend, chooses_attention
+from .attention import attend, chooses_attention, mask_scores
 from .audio_heads import numpy_generators
 from .blocked_attention import ScoreBias
 from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, as_pretraining_config
@@ -75,10 +75,7 @@ class FasterAttention(Data2VecAudioAttention):
             projection(hidden_states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
             for projection in (self.q_proj, self.k_proj, self.v_proj)
         )
-        bias = ScoreBias()
-        if attention_mask is not None:
-            mask = torch.zeros_like(attention_mask, dtype=query.dtype).masked_fill(~attention_mask, MASKED_SCORE)
-            bias = ScoreBias(mask=mask)
+        bias = ScoreBias(mask=None if attention_mask is None else mask_scores(attention_mask, query.dtype))
         attended, weights = attend(
             self, query, key, value, bias, config=config, scaling=self.scaling, dropout=self.dropout, **kwargs
         )
