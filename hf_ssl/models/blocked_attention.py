@@ -28,7 +28,7 @@ class ScoreBias(NamedTuple):
         distances: `(batch_size or 1, num_queries, num_keys)`, float32, of positions; a head's slope times them is
             subtracted.
         slopes: `(num_heads,)`, float32. May be trained.
-        relative: `(batch_size, num_heads, num_queries, num_keys)`. May be trained.
+        relative: `(batch_size, num_heads, num_queries, num_keys)`. May be trained; if not, one row may be for all.
         mask: Broadcastable to `(batch_size, num_heads, num_queries, num_keys)`, with no gradient.
     """
 

@@ -304,7 +304,7 @@ class Data2Vec2ContextEncoder(nn.Module):
         if key_mask is not None:
             mask = mask_scores(key_mask[:, None, None], features.dtype)
             biases = [bias._replace(mask=mask) for bias in biases]
-        if not chooses_attention(self.config, features):
+        if not (torch.is_grad_enabled() and chooses_attention(self.config, features)):
             biases = [self._written_out(bias, features) for bias in biases]  # once for all layers that share a scale
         num_layers = self.config.num_prenet_layers + self.config.num_hidden_layers
         return biases if len(biases) == num_layers else biases * num_layers
