@@ -38,12 +38,7 @@ from hf_ssl import (
     Data2VecAudioPreTrainingConfig,
 )
 from hf_ssl.data.augmentation import AugmentationArguments, WaveformAugmentation
-from hf_ssl.data.collators_augmented import AugmentingCollator, DataCollatorForData2VecAqc
-from hf_ssl.data.collators_pretraining import (
-    DataCollatorForBestRq,
-    DataCollatorForData2Vec2Audio,
-    DataCollatorForData2VecAudio,
-)
+from hf_ssl.data.pretraining_collators import speech_collator
 from hf_ssl.models.configuration_data2vec_pretraining import as_pretraining_config
 from hf_ssl.training import (
     BestRqTrainer,
@@ -201,43 +196,26 @@ def make_trainer(
             f"The feature extractor gives `{feature_extractor.model_input_names[0]}`, but the model takes "
             f"`{model.main_input_name}`. Give the --preprocessor of a model of type {model.config.model_type!r}."
         )
-    match model.config:
+    if isinstance(model.config, Data2VecAqcConfig) and augmentation is None:
+        logger.warning("No augmentation is asked for: the student sees what the teacher sees.")
+    return trainer_class(model.config)(
+        model=model,
+        data_collator=speech_collator(model.config, feature_extractor, augmentation),
+        processing_class=feature_extractor,
+        **arguments,
+    )
+
+
+def trainer_class(config: PreTrainedConfig) -> type[PreTrainingTrainer]:
+    """That of the model's family."""
+    match config:
         case Data2VecAqcConfig():  # before data2vec's, from which it is derived
-            if augmentation is None:
-                logger.warning("No augmentation is asked for: the student sees what the teacher sees.")
-            return Data2VecAqcTrainer(
-                model=model,
-                data_collator=DataCollatorForData2VecAqc(feature_extractor, model.config, augmentation),
-                processing_class=feature_extractor,
-                **arguments,
-            )
-        case Data2Vec2AudioConfig():
-            return SelfDistillationTrainer(
-                model=model,
-                data_collator=augmenting(DataCollatorForData2Vec2Audio(feature_extractor, model.config), augmentation),
-                processing_class=feature_extractor,
-                **arguments,
-            )
-        case Data2VecAudioPreTrainingConfig():
-            return SelfDistillationTrainer(
-                model=model,
-                data_collator=augmenting(DataCollatorForData2VecAudio(feature_extractor, model.config), augmentation),
-                processing_class=feature_extractor,
-                **arguments,
-            )
+            return Data2VecAqcTrainer
+        case Data2Vec2AudioConfig() | Data2VecAudioPreTrainingConfig():
+            return SelfDistillationTrainer
         case BestRqConfig():
-            return BestRqTrainer(
-                model=model,
-                data_collator=augmenting(DataCollatorForBestRq(feature_extractor, model.config), augmentation),
-                processing_class=feature_extractor,
-                **arguments,
-            )
-    raise ValueError(f"No trainer for models of type {model.config.model_type!r}.")
-
-
-def augmenting(collator: Any, augmentation: WaveformAugmentation | None) -> Any:
-    """A collator of models that see one view, of augmented waveforms if there is an augmentation."""
-    return collator if augmentation is None else AugmentingCollator(collator, augmentation)
+            return BestRqTrainer
+    raise ValueError(f"No trainer for models of type {config.model_type!r}.")
 
 
 if __name__ == "__main__":

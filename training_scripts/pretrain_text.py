@@ -26,7 +26,7 @@ from hf_ssl import (
     Data2VecTextForPreTraining,
     Data2VecTextPreTrainingConfig,
 )
-from hf_ssl.data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
+from hf_ssl.data.pretraining_collators import text_collator
 from hf_ssl.data.text import PackedTextDataset, block_token_ids, iterate_texts, load_text_sources
 from hf_ssl.models.configuration_data2vec_pretraining import as_pretraining_config, longest_text
 from hf_ssl.training import TextSelfDistillationTrainer, health_guards
@@ -66,7 +66,7 @@ def main(argv: Sequence[str] | None = None) -> TextSelfDistillationTrainer:
         args=training_args,
         train_dataset=make_train_dataset(data_args, training_args, tokenizer),
         eval_dataset=make_eval_dataset(data_args, tokenizer),
-        data_collator=make_collator(model.config, tokenizer),
+        data_collator=text_collator(model.config, tokenizer.mask_token_id),
         processing_class=tokenizer,
         callbacks=health_guards(training_args),
     )
@@ -172,15 +172,6 @@ def check_block_size(block_size: int, config: TextConfig) -> None:
         raise ValueError(
             f"--block_size {block_size} is longer than the model's {longest} positions (`max_position_embeddings`)."
         )
-
-
-def make_collator(
-    config: TextConfig, tokenizer: PreTrainedTokenizerBase
-) -> DataCollatorForData2Vec2Text | DataCollatorForData2VecText:
-    """That of the model's family."""
-    if isinstance(config, Data2VecTextPreTrainingConfig):
-        return DataCollatorForData2VecText(config, tokenizer.mask_token_id)
-    return DataCollatorForData2Vec2Text(config)
 
 
 def make_train_dataset(

@@ -26,12 +26,9 @@ from transformers import (
 )
 
 from hf_ssl import Data2Vec2VisionConfig, Data2VecVisionPreTrainingConfig
-from hf_ssl.data.collators_images import (
-    DataCollatorForData2Vec2Vision,
-    DataCollatorForData2VecVision,
-    square_size,
-)
+from hf_ssl.data.collators_images import square_size
 from hf_ssl.data.images import ImageDataset, load_images
+from hf_ssl.data.pretraining_collators import image_collator
 from hf_ssl.models.configuration_data2vec_pretraining import as_pretraining_config
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
 from hf_ssl.training import ImageSelfDistillationTrainer, health_guards
@@ -77,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> ImageSelfDistillationTrainer:
         args=training_args,
         train_dataset=ImageDataset(train_table, seed=seed, skipped=skipped, transform=transform),
         eval_dataset=make_eval_dataset(data_args, skipped),
-        data_collator=make_collator(image_processor, model.config),
+        data_collator=image_collator(model.config, image_processor),
         processing_class=image_processor,
         callbacks=health_guards(training_args),
     )
@@ -146,15 +143,6 @@ def make_processor(model_args: ImageModelArguments, config: VisionConfig) -> ViT
     if folder is not None:
         return ViTImageProcessorPil.from_pretrained(folder)
     return make_image_processor(square_size(config))
-
-
-def make_collator(
-    image_processor: ViTImageProcessorPil, config: VisionConfig
-) -> DataCollatorForData2Vec2Vision | DataCollatorForData2VecVision:
-    """That of the model's family."""
-    if isinstance(config, Data2VecVisionPreTrainingConfig):
-        return DataCollatorForData2VecVision(image_processor, config)
-    return DataCollatorForData2Vec2Vision(image_processor, config)
 
 
 def make_eval_dataset(data_args: ImagePreTrainingDataArguments, skipped) -> ImageDataset | None:

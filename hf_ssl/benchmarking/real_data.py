@@ -23,12 +23,12 @@ from ..data.collators_images import square_size
 from ..data.dataset import AudioDataset, LengthGroupedSampler
 from ..data.duration_batches import DurationBatchSampler
 from ..data.images import ImageDataset, load_images
+from ..data.pretraining_collators import Collator, image_collator, speech_collator, text_collator
 from ..data.skipped import SkippedFiles
 from ..data.text import PackedTextDataset, block_token_ids, iterate_texts, load_text_sources
 from ..models.configuration_best_rq import BestRqConfig
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from ..models.image_processing_data2vec2 import make_image_processor
-from ..planning.collators import Collator, image_collator, speech_collator, text_collator
 from ..planning.recipes import PlannedRecipe, RecipeArguments
 from ..training.running import Reading, load_train_table, make_train_dataset, override_config
 from ..training.text_tokenizers import train_tokenizer

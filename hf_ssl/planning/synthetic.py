@@ -10,6 +10,7 @@ from transformers import PreTrainedConfig, Wav2Vec2FeatureExtractor
 
 from ..data.augmentation import AugmentationArguments, WaveformAugmentation
 from ..data.collators_images import square_size
+from ..data.pretraining_collators import Collator, image_collator, speech_collator, text_collator
 from ..data.skipped import SkippedFiles
 from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
@@ -21,7 +22,6 @@ from ..models.configuration_data2vec_pretraining import (
 )
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from ..models.image_processing_data2vec2 import make_image_processor
-from .collators import Collator, image_collator, speech_collator, text_collator
 from .recipes import PlannedRecipe
 
 SAMPLING_RATE = 16_000

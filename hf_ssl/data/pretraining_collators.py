@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""The collator of each family, as the pre-training scripts choose it."""
+"""Which collator each family is pre-trained with."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -7,15 +7,6 @@ from typing import Any
 import torch
 from transformers import PreTrainedConfig, SequenceFeatureExtractor, ViTImageProcessorPil
 
-from ..data.augmentation import WaveformAugmentation
-from ..data.collators_augmented import AugmentingCollator, DataCollatorForData2VecAqc
-from ..data.collators_images import DataCollatorForData2Vec2Vision, DataCollatorForData2VecVision
-from ..data.collators_pretraining import (
-    DataCollatorForBestRq,
-    DataCollatorForData2Vec2Audio,
-    DataCollatorForData2VecAudio,
-)
-from ..data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
 from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
@@ -26,6 +17,15 @@ from ..models.configuration_data2vec_pretraining import (
     Data2VecTextPreTrainingConfig,
     Data2VecVisionPreTrainingConfig,
 )
+from .augmentation import WaveformAugmentation
+from .collators_augmented import AugmentingCollator, DataCollatorForData2VecAqc
+from .collators_images import DataCollatorForData2Vec2Vision, DataCollatorForData2VecVision
+from .collators_pretraining import (
+    DataCollatorForBestRq,
+    DataCollatorForData2Vec2Audio,
+    DataCollatorForData2VecAudio,
+)
+from .collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
 
 # Of items, such as the data sets of `hf_ssl.data` give them, a batch for the model.
 Collator = Callable[[Sequence[Any]], dict[str, torch.Tensor]]
@@ -46,7 +46,7 @@ def speech_collator(
         case BestRqConfig():
             collator = DataCollatorForBestRq(extractor, config)
         case _:
-            raise ValueError(f"No pre-training of models of type {config.model_type!r} to plan.")
+            raise ValueError(f"No pre-training of speech with models of type {config.model_type!r}.")
     return collator if augmentation is None else AugmentingCollator(collator, augmentation)
 
 
