@@ -6,8 +6,9 @@
     python replicate.py replications/speech.yaml --output_dir TABLE --folder DIGITS=/data/digits --data RECORDINGS
 
 The plan (see `hf_ssl/replication/plan.py`) names methods, data and tasks. Every cell of the table is run by itself and
-appended to `TABLE/results.jsonl`; what is there is not run again, so that the table can be filled over days, or on
-several machines one after another. `TABLE/table.md` and `TABLE/chart.png` show what there is after every cell.
+appended to `TABLE/results.jsonl`; what is there is not run again, nor is a fine-tuning that has ended in
+`TABLE/fine-tuned`, so that the table can be filled over days, or on several machines one after another.
+`TABLE/table.md` and `TABLE/chart.png` show what there is after every cell.
 """
 
 import argparse

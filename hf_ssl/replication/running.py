@@ -216,32 +216,48 @@ class Replication:
         return [figures[0]["chosen"]["learning_rate"]]
 
     def _finetune_at(self, cell: Cell, task: Task, rate: float) -> dict[str, Any]:
+        """The figures at one learning rate. They stay in the run's folder: a further rate costs only itself."""
         assert task.script is not None
-        method, model = self.plan.methods[cell.method], self._trained_model(cell)
-        untrained = method.untrained is not None
-        settings = (task, Path(model).name, rate, cell.seed, untrained, method.total_time)
-        output = self.folder / "fine-tuned" / fingerprint(*settings)
+        flags = self._finetuning_flags(cell, task) | {"learning_rate": rate, "seed": cell.seed}
+        model = self._trained_model(cell)
+        output = (
+            self.folder / "fine-tuned" / fingerprint(task.script, task.recipe, task.metric, Path(model).name, flags)
+        )
+        figures = output / "_figures.json"
+        if figures.is_file():
+            return _read_json(figures)
         output.mkdir(parents=True, exist_ok=True)
-        flags = dict(task.untrained_flags if untrained and task.untrained_flags is not None else task.flags)
+        flags |= {"model_name_or_path": model, "output_dir": str(output)}
+        seconds = self.run_script(task.script, task.recipe, flags, output / "_log.txt")
+        figures.write_text(json.dumps(_finetuning_figures(output, task, seconds)), encoding="utf-8")
+        return _read_json(figures)
+
+    def _finetuning_flags(self, cell: Cell, task: Task) -> dict[str, Any]:
+        """What the script gets beside model, learning rate, seed and folder."""
+        method = self.plan.methods[cell.method]
+        if method.untrained is None:
+            return dict(task.flags)
+        flags = {**(task.flags if task.untrained_flags is None else task.untrained_flags), "from_scratch": True}
         if method.total_time:
             flags["max_steps"] = total_time_steps(self.plan, cell, task, self.filled())
-        flags |= {
-            "model_name_or_path": model, "learning_rate": rate, "seed": cell.seed, "output_dir": str(output),
-        } | ({"from_scratch": True} if untrained else {})  # fmt: skip
-        seconds = self.run_script(task.script, task.recipe, flags, output / "_log.txt")
-        validation, test = (
-            _read_json(output / f"{split}_results.json")[f"{split}_{task.metric}"] for split in ("eval", "test")
-        )
-        training = _read_json(output / "train_results.json")["train_runtime"]
-        share = min(1.0, training / seconds["wall_seconds"])
-        steps = _read_json(output / "trainer_state.json")["global_step"]
-        return {"validation": validation, "test": test, "steps": steps, "training_share": round(share, 3), **seconds}
+        return flags
 
     def _append(self, cell: Cell, figures: Mapping[str, Any]) -> None:
         """Adds a line; what `measure` calls method is the reader of a method's features here."""
         reader = {"reader": figures["method"]} if "method" in figures else {}
         line = {**figures, **reader, **cell._asdict(), "pretraining_mark": pretraining_mark(self.plan, cell)}
         append_result(self.results, line, command=self.command)
+
+
+def _finetuning_figures(folder: Path, task: Task, seconds: Mapping[str, float]) -> dict[str, Any]:
+    """The task's metric, and what the run took."""
+    validation, test = (
+        _read_json(folder / f"{split}_results.json")[f"{split}_{task.metric}"] for split in ("eval", "test")
+    )
+    training = _read_json(folder / "train_results.json")["train_runtime"]
+    share = min(1.0, training / seconds["wall_seconds"])
+    steps = _read_json(folder / "trainer_state.json")["global_step"]
+    return {"validation": validation, "test": test, "steps": steps, "training_share": round(share, 3), **seconds}
 
 
 def _last_figures(folder: Path) -> dict[str, float]:

@@ -209,7 +209,7 @@ class AudioTrainer(Trainer):
 
     def get_decay_parameter_names(self, model: nn.Module) -> list[str]:
         """No weight decay on vectors, scalars and ALiBi's scales, as in the originals."""
-        shapes = {name: parameter.dim() for name, parameter in model.named_parameters()}
+        shapes = {name: parameter.dim() for name, parameter in model.named_parameters(remove_duplicate=False)}
         names = super().get_decay_parameter_names(model)
         return [name for name in names if shapes[name] > 1 and "attention_bias" not in name]
 

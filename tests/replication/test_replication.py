@@ -122,6 +122,19 @@ def test_what_is_filled_is_not_run_again_and_a_changed_task_is(plan_path, filled
     assert "tones: accuracy (linear)" not in table  # figures of the old plan are not in the new one's table
 
 
+def test_a_further_learning_rate_costs_only_itself(plan_path, filled, tmp_path):
+    folder = tmp_path / "table"
+    shutil.copytree(filled, folder)
+    changed = yaml.safe_load(plan_path.read_text())
+    changed["tasks"]["reading"]["learning_rates"] = [1e-3, 2e-3, 4e-3]
+    runner = InProcess()
+    replication = Replication(read_plan_of(changed, tmp_path), folder, runner, [])
+    assert len(list(replication.fill(methods=["best-rq"], tasks=["reading"]))) == 2  # equal updates, equal time
+    assert [flags["learning_rate"] for _, flags in runner.ran] == [4e-3, 4e-3]
+    figures = replication.filled().figures[Cell("best-rq", "steps", 5), "reading"]
+    assert [set(figure["tried"]) for figure in figures] == [{"0.001", "0.002", "0.004"}]
+
+
 def test_the_table_has_a_row_per_method_and_budget(plan_path, filled):
     replication = Replication(read_plan(plan_path), filled, InProcess(), [])
     rows = [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 from training_helpers import QUICK, SCRIPTS, load_script, write_recordings
-from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor
+from transformers import AutoModelForMaskedLM, AutoTokenizer, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from hf_ssl import BestRqFeatureExtractor, BestRqForCTC
 from hf_ssl.training.finetuning import build_vocabulary, make_processor
@@ -27,6 +27,21 @@ def test_wav2vec2_baseline_trains(tmp_path: Path) -> None:
     assert 0.5 < history[0]["train_loss"] < 3  # log(6) = 1.8 for guesses, and the diversity of the codes
     assert trainer.model.quantizer.temperature == pytest.approx(0.5)
     assert (tmp_path / "out" / "model.safetensors").is_file()
+
+
+def test_masked_language_model_baseline_trains(tmp_path: Path) -> None:
+    words = np.random.default_rng(0).choice(["a", "fine", "day", "for", "two", "walks"], size=(200, 8))
+    (tmp_path / "text.txt").write_text("\n".join(map(" ".join, words)), encoding="utf-8")
+    tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    arguments = ["--data", str(tmp_path / "text.txt"), "--output_dir", str(tmp_path / "out"), "--block_size", "16"]
+    arguments += ["--train_tokenizer", "280", "--config_overrides", json.dumps(tiny), "--logging_steps", "1"]
+    trainer = load_script("benchmarks/pretrain_masked_lm").main([*arguments, *QUICK, "--max_steps", "3"])
+    losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
+    assert losses == pytest.approx([np.log(280)] * 3, rel=0.1)  # guesses among the tokens, so far
+    model = AutoModelForMaskedLM.from_pretrained(tmp_path / "out")
+    tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
+    assert model.config.vocab_size == len(tokenizer) == 280
+    assert model.config.pad_token_id == tokenizer.pad_token_id
 
 
 def test_step_time_compares_in_one_run(

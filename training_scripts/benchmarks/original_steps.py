@@ -63,7 +63,7 @@ _IMAGES = ["", ".datasets", ".datasets.vision", ".transforms", ".transforms.func
 # Reading and augmenting data, which no step does. timm, too, asks for torchvision.
 NOT_CALLED = {
     "best-rq": ["torchaudio"],
-    "data2vec-aqc": ["torchaudio_augmentations"],
+    "data2vec-aqc": ["torchaudio", "torchaudio_augmentations"],
     "data2vec2-audio": [f"torchvision{name}" for name in _IMAGES],
     "data2vec2-vision": [f"torchvision{name}" for name in _IMAGES],
 }
