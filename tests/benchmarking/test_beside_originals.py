@@ -135,14 +135,19 @@ def test_runs_have_every_pair(script: ModuleType, precisions: list[str], togethe
         for side, letter in (("original", "o"), ("ours", "u"))
         for precision, digits in (("float32", "32"), ("bfloat16", "16"))
     }
-    assert [" ".join(short[arm] for arm in arms) for arms in script.runs(precisions, together)] == expected
+    assert [" ".join(short[arm] for arm in arms) for arms in script.runs("best-rq", precisions, together)] == expected
+
+
+def test_code_that_stops_under_autocast_is_not_run_so(script: ModuleType) -> None:
+    (arms,) = script.runs("data2vec-aqc", ["float32", "bfloat16"], True)
+    assert [str(arm) for arm in arms] == ["original, float32", "ours, float32", "ours, bfloat16"]
 
 
 def test_all_together_are_compared_as_in_pairs(script: ModuleType) -> None:
-    (arms,) = script.runs(["float32", "bfloat16"], True)
+    (arms,) = script.runs("best-rq", ["float32", "bfloat16"], True)
     measured = {arm: script.Measured([1.0], 1.0, 1, {}) for arm in arms}
     compared = [(one.baseline, one.arm) for one in script.compare("best-rq", measured)]
-    assert compared == [tuple(pair) for pair in script.runs(["float32", "bfloat16"], False)]
+    assert compared == [tuple(pair) for pair in script.runs("best-rq", ["float32", "bfloat16"], False)]
 
 
 def test_clones_are_named_with_what_is_wrong_with_them(script: ModuleType, tmp_path: Path) -> None:
