@@ -14,12 +14,13 @@ appended to `TABLE/results.jsonl`; what is there is not run again, nor is a fine
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 from hf_ssl.replication.cells import cells, is_measurable
 from hf_ssl.replication.chart import draw_chart
-from hf_ssl.replication.plan import Plan, read_plan
+from hf_ssl.replication.plan import read_plan
 from hf_ssl.replication.running import Replication, ScriptRunner
 from hf_ssl.replication.table import markdown_table
 
@@ -32,10 +33,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.getLogger("hf_ssl").setLevel(logging.INFO)
     command = ["replicate.py", *(sys.argv[1:] if argv is None else argv)]
     plan = read_plan(arguments.plan, data=arguments.data, folders=read_folders(arguments.folder))
-    check_names(plan, arguments.methods, arguments.tasks)
+    for flag, chosen, known in (
+        ("--methods", arguments.methods, plan.methods),
+        ("--tasks", arguments.tasks, plan.tasks),
+        ("--seeds", arguments.seeds, plan.seeds),
+    ):
+        check_chosen(flag, chosen, known)
     replication = Replication(plan, Path(arguments.output_dir), ScriptRunner(Path(__file__).parent), command)
     if not arguments.show:
-        for _ in replication.fill(methods=arguments.methods, tasks=arguments.tasks, minutes=arguments.minutes):
+        for _ in replication.fill(
+            methods=arguments.methods, tasks=arguments.tasks, seeds=arguments.seeds, minutes=arguments.minutes
+        ):
             write(replication)
     print(write(replication))
     print(progress(replication))
@@ -55,6 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--methods", nargs="+", default=[], help="fill the rows of these only")
     parser.add_argument("--tasks", nargs="+", default=[], help="fill the columns of these only")
+    parser.add_argument("--seeds", nargs="+", type=int, default=[], help="fill the cells of these only")
     parser.add_argument("--minutes", type=float, help="begin nothing after so many minutes")
     parser.add_argument("--show", action="store_true", help="run nothing, write table and chart of what there is")
     return parser
@@ -69,11 +78,13 @@ def read_folders(arguments: Sequence[str]) -> dict[str, str]:
     return {name: path for name, _, path in pairs}
 
 
-def check_names(plan: Plan, methods: Sequence[str], tasks: Sequence[str]) -> None:
-    for flag, names, known in (("--methods", methods, plan.methods), ("--tasks", tasks, plan.tasks)):
-        for name in names:
-            if name not in known:
-                raise SystemExit(f"replicate.py: error: {flag}: the plan has no {name!r}, only {', '.join(known)}")
+def check_chosen(flag: str, chosen: Sequence[Any], known: Collection[Any]) -> None:
+    """Ends the program if something chosen is not in the plan."""
+    for one in chosen:
+        if one not in known:
+            raise SystemExit(
+                f"replicate.py: error: {flag}: the plan has no {one!r}, only {', '.join(map(str, known))}"
+            )
 
 
 def write(replication: Replication) -> str:

@@ -101,12 +101,17 @@ class Replication:
         return read_filled(self.plan, self.results)
 
     def fill(
-        self, *, methods: Sequence[str] = (), tasks: Sequence[str] = (), minutes: float | None = None
+        self,
+        *,
+        methods: Sequence[str] = (),
+        tasks: Sequence[str] = (),
+        seeds: Sequence[int] = (),
+        minutes: float | None = None,
     ) -> Iterator[None]:
         """Fills what is empty; yields after each training and each figure.
 
         Args:
-            methods, tasks: Only these; all if none is given.
+            methods, tasks, seeds: Only these; all if none is given.
             minutes: Begin nothing after so many minutes.
 
         Raises:
@@ -114,7 +119,7 @@ class Replication:
         """
         deadline = None if minutes is None else time.monotonic() + 60 * minutes
         for cell in cells(self.plan):
-            if methods and cell.method not in methods:
+            if (methods and cell.method not in methods) or (seeds and cell.seed not in seeds):
                 continue
             for _ in self._fill_cell(cell, tasks):
                 yield

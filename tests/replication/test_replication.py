@@ -122,6 +122,17 @@ def test_what_is_filled_is_not_run_again_and_a_changed_task_is(plan_path, filled
     assert "tones: accuracy (linear)" not in table  # figures of the old plan are not in the new one's table
 
 
+def test_only_chosen_seeds_are_filled(plan_path, filled, tmp_path):
+    folder = tmp_path / "table"
+    shutil.copytree(filled, folder)
+    changed = yaml.safe_load(plan_path.read_text())
+    changed["seeds"] = [5, 6, 7]
+    replication = Replication(read_plan_of(changed, tmp_path), folder, InProcess(), [])
+    assert len(list(replication.fill(methods=["random", "log-mel"], seeds=[5, 7]))) == 3
+    seeds = {cell.seed for cell, _ in replication.filled().figures}
+    assert seeds == {5, 7}
+
+
 def test_a_further_learning_rate_costs_only_itself(plan_path, filled, tmp_path):
     folder = tmp_path / "table"
     shutil.copytree(filled, folder)
@@ -168,7 +179,7 @@ def test_the_script_writes_table_and_chart(plan_path, filled, tmp_path, capsys):
     assert (folder / "table.md").read_text() in printed
     pytest.importorskip("matplotlib")
     assert (folder / "chart.png").read_bytes().startswith(b"\x89PNG")
-    for wrong in (["--methods", "hubert"], ["--tasks", "words"], ["--folder", "DIGITS"]):
+    for wrong in (["--methods", "hubert"], ["--tasks", "words"], ["--seeds", "7"], ["--folder", "DIGITS"]):
         with pytest.raises(SystemExit, match=r"replicate\.py: error"):
             script.main([str(plan_path), "--output_dir", str(folder), "--show", *wrong])
 
