@@ -26,6 +26,7 @@ from transformers.modeling_utils import PreTrainedModel
 from transformers.utils import ModelOutput
 from transformers.utils.output_capturing import OutputRecorder
 
+from .activated_linear import activated_linear
 from .attention import attend, chooses_attention, mask_scores
 from .blocked_attention import ScoreBias
 from .configuration_data2vec2 import Data2Vec2Config, Data2Vec2SequenceConfig
@@ -87,8 +88,10 @@ class Data2Vec2MLP(nn.Module):
         self.dropout = Dropout(config.activation_dropout)
 
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        hidden_states = self.dropout(self.activation(self.fc1(hidden_states)))
-        return self.dropout(self.fc2(hidden_states))
+        hidden_states = self.fc1(hidden_states)
+        if self.training and self.dropout.p > 0:
+            return self.dropout(self.fc2(self.dropout(self.activation(hidden_states))))
+        return activated_linear(hidden_states, self.activation, self.fc2)
 
 
 class Data2Vec2Layer(GradientCheckpointingLayer):
