@@ -4,7 +4,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from transformers import PreTrainedModel, TrainerState
 from transformers.utils import SAFE_WEIGHTS_INDEX_NAME, SAFE_WEIGHTS_NAME
 
 from . import __version__
-from .card_curves import course_table
+from .card_curves import PICTURE_NAME, course_table, draw_course
 from .card_methods import method_of
 from .card_record import LOCAL_FOLDER, CardRecord, modality_of, read_record, told_model
 from .card_results import Probe, probe_results, probe_table, probes_of, run_results
@@ -37,6 +37,7 @@ class Run:
         log: The trainer's, oldest entry first.
         started_from: Name on the Hub, `LOCAL_FOLDER`, or `None` for random weights or where it is not known.
         record: What else the run wrote down, if it did.
+        has_picture: Whether the picture of the log is in the run's folder.
     """
 
     model_class: str
@@ -47,6 +48,7 @@ class Run:
     log: Sequence[Mapping[str, Any]]
     started_from: str | None = None
     record: CardRecord | None = None
+    has_picture: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,7 @@ def training_card(
     started_from: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     record: CardRecord | None = None,
+    has_picture: bool = False,
 ) -> str:
     """The card of a model that was just trained: only what the run itself knows and measured.
 
@@ -82,6 +85,7 @@ def training_card(
         started_from: The model that training began with: a name on the Hub, or a folder, whose path is not told.
         metadata: What only the user knows, such as `license` and `language`: fields of `ModelCardData`.
         record: What the run wrote down of itself.
+        has_picture: Whether [`~hf_ssl.card_curves.draw_course`] has drawn the log beside the card.
     """
     run = Run(
         model_class=type(model).__name__,
@@ -92,6 +96,7 @@ def training_card(
         log=state.log_history,
         started_from=told_model(started_from),
         record=record,
+        has_picture=has_picture,
     )
     return make_card(run, CardWords(name, metadata or {}))
 
@@ -106,24 +111,24 @@ def write_card(
         words: What only the user knows.
         results: Results file, as of `hf-ssl probe --results`.
         names: What the model is called in it, besides the folder.
-        write: Whether README.md is written; nothing is otherwise.
+        write: Whether README.md and its picture are written; nothing is otherwise.
 
     Raises:
         ValueError: The folder has no run, or the results none of its figures.
         FileExistsError: Somebody wrote or edited README.md.
     """
-    run = read_run(folder)
+    run, path = read_run(folder), Path(folder, "README.md")
     probes = probes_of(read_results(results), [folder, *names]) if results is not None else []
     if results is not None and not probes:
         raise ValueError(
             f"{results} has no probe of {folder}. If the model has another name there, say so (--model_name NAME)."
         )
-    text = make_card(run, words, probes)
-    if write:
-        path = Path(folder, "README.md")
-        if path.is_file() and CARD_MARK not in path.read_text(encoding="utf-8"):
-            raise FileExistsError(f"Somebody wrote or edited {path}: move it away first, or print the card instead.")
-        path.write_text(text, encoding="utf-8")
+    if not write:
+        return make_card(run, words, probes)
+    if path.is_file() and CARD_MARK not in path.read_text(encoding="utf-8"):
+        raise FileExistsError(f"Somebody wrote or edited {path}: move it away first, or print the card instead.")
+    text = make_card(replace(run, has_picture=draw_course(run.log, folder)), words, probes)
+    path.write_text(text, encoding="utf-8")
     return text
 
 
@@ -146,6 +151,7 @@ def read_run(folder: str) -> Run:
         log=[*state.get("log_history", []), *_later_figures(folder)],
         started_from=None if record is None else record.started_from,
         record=record,
+        has_picture=Path(folder, PICTURE_NAME).is_file(),
     )
 
 
@@ -191,7 +197,8 @@ def _sections(run: Run, words: CardWords, figures: Mapping[str, float], probes: 
         yield f"## Method\n\n{method.name} ({paper}): {method.summary}"
     yield f"## Data\n\n{_data(words)}"
     yield f"## Training\n\n{_training(run)}"
-    course = course_table(run.log)
+    picture = f"![Curves of the run]({PICTURE_NAME})" if run.has_picture else ""
+    course = "\n\n".join(part for part in (course_table(run.log), picture) if part)
     yield f"## Figures of the run\n\n{_table(figures)}" + (f"\n\nOn the way:\n\n{course}" if course else "")
     if probes:
         yield f"## Probes of frozen features\n\n{_PROBES}\n\n{probe_table(probes)}"

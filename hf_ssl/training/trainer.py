@@ -22,6 +22,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR, seed_worker
 from transformers.utils import PushInProgress
 
 from ..card import training_card
+from ..card_curves import draw_course
 from ..card_record import CardRecord
 from ..data.dataset import AudioDataset, LengthGroupedSampler, StreamedAudioDataset
 from ..data.duration_batches import DurationBatchSampler
@@ -241,7 +242,8 @@ class AudioTrainer(Trainer):
     def create_model_card(  # type: ignore[override]
         self, model_name: str | None = None, finetuned_from: str | None = None, **metadata: Any
     ) -> None:
-        """Writes README.md, unless somebody else did, here or on the Hub; see [`~hf_ssl.card.training_card`].
+        """Writes README.md and the picture in it, unless somebody else did, here or on the Hub; see
+        [`~hf_ssl.card.training_card`].
 
         transformers' own card claims that a model was trained from scratch, or fine-tuned from one without a name.
 
@@ -265,6 +267,7 @@ class AudioTrainer(Trainer):
                 started_from=finetuned_from,
                 metadata=metadata,
                 record=self.card_record,
+                has_picture=draw_course(self.state.log_history, folder),
             )
         with open(os.path.join(folder, "README.md"), "w", encoding="utf-8") as file:
             file.write(text)
