@@ -118,7 +118,7 @@ def make_model(
     if class_args.freeze_base_model:
         overrides |= without_noise(config)
     model = load_model(
-        AutoModelForAudioClassification, model_args, override_config(config, overrides | model_args.overrides)
+        AutoModelForAudioClassification, model_args, override_config(config, overrides | model_args.overrides(config))
     )
     if class_args.freeze_base_model:
         model.freeze_base_model()

@@ -146,7 +146,8 @@ def make_model(
         # A transcript that is too long for its audio would make the whole batch's loss infinite.
         "ctc_zero_infinity": True,
     }
-    config = override_config(load_config(model_args), tokens | model_args.overrides)
+    config = load_config(model_args)
+    config = override_config(config, tokens | model_args.overrides(config))
     model = load_model(AutoModelForCTC, model_args, config)
     if training_args.freeze_feature_encoder and not model_args.from_scratch:
         model.freeze_feature_encoder()

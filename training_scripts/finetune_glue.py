@@ -125,7 +125,9 @@ def make_model(
     if probe_args.freeze_base_model:
         overrides |= without_noise(config)
     model = load_model(
-        AutoModelForSequenceClassification, model_args, override_config(config, overrides | model_args.overrides)
+        AutoModelForSequenceClassification,
+        model_args,
+        override_config(config, overrides | model_args.overrides(config)),
     )
     if probe_args.freeze_base_model:
         model.base_model.requires_grad_(False)

@@ -144,7 +144,7 @@ def make_model(
     if isinstance(config, Data2VecVisionConfig):
         overrides["use_mask_token"] = False  # it would be a parameter without gradient
     return load_model(
-        AutoModelForImageClassification, model_args, override_config(config, overrides | model_args.overrides)
+        AutoModelForImageClassification, model_args, override_config(config, overrides | model_args.overrides(config))
     )
 
 

@@ -108,7 +108,8 @@ def make_model(
         "label2id": {speaker: number for number, speaker in enumerate(speakers)},
         "id2label": dict(enumerate(speakers)),
     }
-    config = override_config(load_config(model_args), labels | model_args.overrides)
+    config = load_config(model_args)
+    config = override_config(config, labels | model_args.overrides(config))
     model = load_model(AutoModelForAudioXVector, model_args, config)
     if training_args.freeze_feature_encoder and not model_args.from_scratch:
         model.freeze_feature_encoder()

@@ -2,6 +2,7 @@
 """Fine-tuning: arguments, vocabulary, the freeze and learning-rate schedules of the original, and evaluation."""
 
 import json
+import logging
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,8 +15,6 @@ import torch
 from torch import nn
 from transformers import (
     AutoConfig,
-    Data2VecTextPreTrainedModel,
-    Data2VecVisionPreTrainedModel,
     EvalPrediction,
     PreTrainedConfig,
     PreTrainedModel,
@@ -27,20 +26,24 @@ from transformers import (
     Wav2Vec2CTCTokenizer,
     Wav2Vec2Processor,
 )
-from transformers.models.data2vec.modeling_data2vec_audio import Data2VecAudioPreTrainedModel
 
 from ..data.collators import DataCollatorForCTC
 from ..data.skipped import SkippedFiles
 from ..evaluation.metrics import load_metric
+from ..models.modeling_best_rq import BestRqPreTrainedModel
+from ..models.modeling_data2vec2 import Data2Vec2PreTrainedModel
+from ..models.waveform_models import WaveformModel
 from .arguments import AudioTrainingArguments, parse_overrides
 from .trainer import AudioTrainer
+
+logger = logging.getLogger(__name__)
 
 SPECIAL_TOKENS = ("<pad>", "<s>", "</s>", "<unk>", "|")
 WORD_DELIMITER = "|"
 # What never changes a word's sound. The apostrophe and other letters' marks stay.
 PUNCTUATION = '.,;:!?"“”„«»()[]{}…–—-'  # noqa: RUF001
-# Whose fine-tuned models are transformers' own classes.
-TRANSFORMERS_OWN = (Data2VecAudioPreTrainedModel, Data2VecTextPreTrainedModel, Data2VecVisionPreTrainedModel)
+# Whose heads divide the loss by the number of items of the global batch.
+OUR_HEADS = (BestRqPreTrainedModel, Data2Vec2PreTrainedModel, WaveformModel)
 # Probabilities of what happens at random in an encoder that trains, but for masks.
 NOISE_FIELDS = (
     "hidden_dropout",
@@ -78,16 +81,24 @@ class FineTunedModelArguments:
         default=None,
         metadata={"help": "Fields of the configuration to change, as JSON: '{\"mask_time_prob\": 0.65}'."},
     )
+    family_overrides: dict | str | None = field(
+        default=None,
+        metadata={"help": "The same for fields that not all families have: left out, with a notice, by the others."},
+    )
 
     def __post_init__(self) -> None:
         self.config_overrides = parse_overrides(self.config_overrides)
+        self.family_overrides = parse_overrides(self.family_overrides)
         if self.model_name_or_path is None:
             raise ValueError("Expected --model_name_or_path, the pre-trained model to fine-tune, got none.")
 
-    @property
-    def overrides(self) -> dict[str, Any]:
-        """`config_overrides` as a mapping."""
-        return parse_overrides(self.config_overrides)
+    def overrides(self, config: PreTrainedConfig) -> dict[str, Any]:
+        """`config_overrides`, and those of `family_overrides` that are fields of the configuration."""
+        of_family, fields = parse_overrides(self.family_overrides), config.to_dict()
+        missing = [name for name in of_family if name not in fields]
+        if missing:
+            logger.info(f"{type(config).__name__} has no {', '.join(missing)}: left out.")
+        return {name: of_family[name] for name in of_family if name in fields} | parse_overrides(self.config_overrides)
 
 
 @dataclass
@@ -156,7 +167,10 @@ class FineTuningTrainer(AudioTrainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
-        if isinstance(self.model, TRANSFORMERS_OWN):
+        model: Any = self.model
+        if hasattr(model, "get_base_model"):  # adapters
+            model = model.get_base_model()
+        if not isinstance(model, OUR_HEADS):
             # transformers' own heads take `num_items_in_batch` and ignore it: accumulated losses would be summed
             self.model_accepts_loss_kwargs = False
         if self.args.freeze_encoder_steps > 0:

@@ -16,16 +16,19 @@ from transformers import (
     Data2VecAudioForSequenceClassification,
     Data2VecAudioModel,
     Trainer,
+    Wav2Vec2Config,
     Wav2Vec2FeatureExtractor,
+    Wav2Vec2ForCTC,
     set_seed,
 )
 
-from hf_ssl import Data2VecAudioForPreTraining
+from hf_ssl import Data2Vec2AudioForCTC, Data2VecAudioForPreTraining
 from hf_ssl.data import AudioDataset, SkippedFiles, load_audio_sources
 from hf_ssl.data.collators_pretraining import DataCollatorForData2VecAudio
 from hf_ssl.training import SelfDistillationTrainer
 from hf_ssl.training.arguments import PreTrainingArguments
-from hf_ssl.training.model_sizes import DATA2VEC_AUDIO_TINY, data2vec_audio_config
+from hf_ssl.training.finetuning import CTCTrainer, CTCTrainingArguments
+from hf_ssl.training.model_sizes import DATA2VEC_AUDIO_TINY, data2vec2_audio_config, data2vec_audio_config
 from hf_ssl.training.schedules import tri_stage_schedule
 
 NO_DROPOUT = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "layerdrop": 0.0}
@@ -121,6 +124,16 @@ def test_collator_masks_real_frames_by_the_items_seed():
         collate([{"input_values": torch.randn(100).numpy(), "seed": 0}])
     with pytest.raises(ValueError, match="return_attention_mask=True"):
         DataCollatorForData2VecAudio(Wav2Vec2FeatureExtractor(return_attention_mask=False), collate.config)
+
+
+def test_accumulated_losses_of_other_libraries_heads_are_averaged(tmp_path):
+    """transformers' heads take the number of items of the global batch, and ignore it."""
+    tiny = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    theirs = Wav2Vec2ForCTC(Wav2Vec2Config(**tiny, conv_dim=[8] * 7, num_conv_pos_embedding_groups=2))
+    ours = Data2Vec2AudioForCTC(data2vec2_audio_config("tiny"))
+    arguments = CTCTrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+    accepts = [CTCTrainer(model=model, args=arguments).model_accepts_loss_kwargs for model in (theirs, ours)]
+    assert accepts == [False, True]
 
 
 def test_pre_training_and_fine_tuning_of_transformers_own_recogniser(recordings, transcribed, tmp_path):

@@ -8,11 +8,24 @@ from pathlib import Path
 import pytest
 import torch
 from training_helpers import QUICK, SCRIPTS, load_script
-from transformers import AutoModelForPreTraining, get_scheduler
+from transformers import (
+    AutoModelForPreTraining,
+    Data2VecAudioConfig,
+    HubertConfig,
+    Wav2Vec2Config,
+    get_scheduler,
+)
 
-from hf_ssl import Data2Vec2AudioForCTC, Data2VecAudioPreTrainingConfig, Data2VecTextPreTrainingConfig
+from hf_ssl import (
+    Data2Vec2AudioConfig,
+    Data2Vec2AudioForCTC,
+    Data2VecAqcConfig,
+    Data2VecAudioPreTrainingConfig,
+    Data2VecTextPreTrainingConfig,
+)
 from hf_ssl.models.configuration_data2vec_pretraining import longest_text
 from hf_ssl.training.arguments import ModelArguments, parse_arguments, read_recipe
+from hf_ssl.training.finetuning import FineTunedModelArguments
 from hf_ssl.training.glue import TASKS, GlueDataArguments, GlueTrainingArguments
 from hf_ssl.training.model_sizes import (
     BEST_RQ_TINY,
@@ -261,6 +274,28 @@ def test_ctc_shrunk(path, pretrained, transcribed, tmp_path):
     assert len(losses) == 2
     assert all(torch.tensor(losses).isfinite())
     assert trainer.model.config.mask_time_prob == read_recipe(path)["config_overrides"]["mask_time_prob"]
+
+
+@pytest.mark.parametrize("stem", [*(path.stem for path in PUBLISHED_CTC), "ctc_telephone", "speaker_verification"])
+@pytest.mark.parametrize(
+    "config",
+    [Data2Vec2AudioConfig(), Data2VecAudioConfig(), Data2VecAqcConfig(), Wav2Vec2Config(), HubertConfig()],
+    ids=lambda config: config.model_type,
+)
+def test_fine_tuning_recipes_fit_every_family_that_reads_waveforms(config, stem):
+    recipe = read_recipe(SCRIPTS / "recipes" / f"{stem}.yaml")
+    given = {name: recipe[name] for name in ("config_overrides", "family_overrides")}
+    changed = override_config(config, FineTunedModelArguments("model", **given).overrides(config)).to_dict()
+    assert {name: changed[name] for name in given["config_overrides"]} == given["config_overrides"]
+    for name, value in given["family_overrides"].items():
+        assert changed.get(name, value) == value
+
+
+def test_what_a_family_has_not_is_left_out_and_named(caplog):
+    arguments = FineTunedModelArguments("model", family_overrides='{"prenet_dropout": 0.0, "layerdrop": 0.5}')
+    with caplog.at_level("INFO", logger="hf_ssl"):
+        assert arguments.overrides(Wav2Vec2Config()) == {"layerdrop": 0.5}
+    assert "Wav2Vec2Config has no prenet_dropout: left out." in caplog.text
 
 
 @pytest.mark.parametrize("stem", STARTING_FROM_A_MODEL)
