@@ -8,26 +8,29 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .plain_modules import has_hooks, is_plain
+
 Activation = Callable[[torch.Tensor], torch.Tensor]
 
 
 def activated_linear(hidden_states: torch.Tensor, activation: Activation, linear: nn.Linear) -> torch.Tensor:
     """`linear(activation(hidden_states))`, whose backward pass computes the activation again.
 
-    Kept for the backward pass are the activation's input, which its own gradient needs, and its output, which that of
-    the weights needs: the two widest tensors of a transformer layer. The output costs an elementwise function to have
-    again. In compiled code the compiler chooses what to keep; a `linear` that is not plain (adapters, quantized
-    weights, hooks) is called as it is.
+    Kept for the backward pass are otherwise the activation's input, which its own gradient needs, and its output,
+    which that of the weights needs: the two widest tensors of a transformer layer. The output costs an elementwise
+    function to have again. In code that is compiled or traced, and with modules that are not plain (adapters,
+    quantized or offloaded weights, hooks, activations with weights), both are called as they are. There is no second
+    derivative.
 
     Args:
         hidden_states: `(..., in_features)`.
-        activation: Elementwise, without parameters.
+        activation: Elementwise.
         linear: The layer after it.
 
     Returns:
         `(..., out_features)`; of autocast's type under autocast.
     """
-    if not torch.is_grad_enabled() or torch.compiler.is_compiling() or not _is_plain(linear):
+    if not _is_recomputable(hidden_states, activation, linear):
         return linear(activation(hidden_states))
     tensors: Sequence[torch.Tensor | None] = (hidden_states, linear.weight, linear.bias)
     if torch.is_autocast_enabled(hidden_states.device.type):
@@ -36,9 +39,12 @@ def activated_linear(hidden_states: torch.Tensor, activation: Activation, linear
     return _ActivatedLinear.apply(*tensors, activation)
 
 
-def _is_plain(linear: nn.Linear) -> bool:
-    hooks = (linear._forward_hooks, linear._forward_pre_hooks, linear._backward_hooks, linear._backward_pre_hooks)
-    return type(linear) is nn.Linear and not any(hooks)
+def _is_recomputable(hidden_states: torch.Tensor, activation: Activation, linear: nn.Linear) -> bool:
+    if not torch.is_grad_enabled() or hidden_states.is_meta or not is_plain(linear, nn.Linear):
+        return False
+    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+        return False
+    return not isinstance(activation, nn.Module) or not (has_hooks(activation) or list(activation.parameters()))
 
 
 class _ActivatedLinear(torch.autograd.Function):

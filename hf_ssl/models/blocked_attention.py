@@ -118,6 +118,8 @@ class _BlockedAttention(torch.autograd.Function):
                 highest = weights.amax(-1, keepdim=True)
                 totals = weights.sub_(highest).clamp_min_(_LOWEST_EXPONENT).exp_().sum(-1, keepdim=True)
                 torch.add(highest, totals.log(), out=log_sums[block])
+                if value.dtype == torch.float16:  # whose range products of weights without a sum of 1 may leave
+                    weights, totals = weights.div_(totals), torch.ones_like(totals)
                 noisy_weights = weights.to(value.dtype)
                 if dropout > 0:
                     kept.append(draw_kept(weights.shape, dropout))

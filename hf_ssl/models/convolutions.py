@@ -5,6 +5,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .plain_modules import is_plain
+
 
 def convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
     """What `conv` makes of frames whose channels lie side by side in memory.
@@ -20,7 +22,8 @@ def convolve_frames(conv: nn.Conv1d, frames: torch.Tensor) -> torch.Tensor:
     Returns:
         `(batch_size, out_channels, num_frames)`, one more with an even kernel.
     """
-    if frames.device.type != "cpu" or torch.compiler.is_compiling() or conv.groups == 1:
+    is_faster = frames.device.type == "cpu" and not torch.compiler.is_compiling()
+    if not is_faster or not is_plain(conv, nn.Conv1d) or conv.groups == 1:
         return conv(frames)
     rows = F.conv2d(
         frames.unsqueeze(2), conv.weight.unsqueeze(2), conv.bias, padding=(0, *conv.padding), groups=conv.groups

@@ -30,7 +30,9 @@ def drop(hidden_states: torch.Tensor, p: float) -> torch.Tensor:
     """
     if hidden_states.device.type != "cpu" or torch.compiler.is_compiling():
         return F.dropout(hidden_states, p)
-    return hidden_states if p == 0 else _Dropout.apply(hidden_states, p)
+    if p == 0:
+        return hidden_states
+    return _Keep.apply(hidden_states, draw_kept(hidden_states.shape, p), 1 / (1 - p) if p < 1 else 0.0)
 
 
 def draw_kept(shape: torch.Size, p: float) -> torch.Tensor:
@@ -58,17 +60,16 @@ def keep_(hidden_states: torch.Tensor, kept: torch.Tensor) -> torch.Tensor:
     return hidden_states
 
 
-class _Dropout(torch.autograd.Function):
-    """$y_i = m_i x_i / (1 - p)$ with $m_i \\in \\{0, 1\\}$, and the same for the gradient."""
+class _Keep(torch.autograd.Function):
+    """$y_i = c m_i x_i$ with $m_i \\in \\{0, 1\\}$, and the same for the gradient, and for the gradient's."""
 
     @staticmethod
-    def forward(ctx: Any, hidden_states: torch.Tensor, p: float) -> torch.Tensor:
-        kept = draw_kept(hidden_states.shape, p)
+    def forward(ctx: Any, hidden_states: torch.Tensor, kept: torch.Tensor, scale: float) -> torch.Tensor:
         ctx.save_for_backward(kept)
-        ctx.scale = 1 / (1 - p) if p < 1 else 0.0
-        return keep_(hidden_states * ctx.scale, kept)
+        ctx.scale = scale
+        return keep_(hidden_states * scale, kept)
 
     @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None]:
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (kept,) = ctx.saved_tensors
-        return keep_(gradients[0] * ctx.scale, kept), None
+        return _Keep.apply(gradients[0], kept, ctx.scale), None, None

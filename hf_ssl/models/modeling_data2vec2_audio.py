@@ -78,7 +78,7 @@ class Data2Vec2AudioConvLayer(GradientCheckpointingLayer):
         if hidden_states.device.type == "cpu" and torch.is_autocast_enabled("cpu"):
             # In bfloat16 on a CPU (torch 2.13, AMX) the weight's gradient is not finite once in thousands of steps.
             with torch.autocast("cpu", enabled=False):
-                hidden_states = self.conv(hidden_states.float())
+                hidden_states = self.conv(hidden_states.to(self.conv.weight.dtype))
         else:
             hidden_states = self.conv(hidden_states)
         return F.gelu(hidden_states if self.group_norm is None else self.group_norm(hidden_states))

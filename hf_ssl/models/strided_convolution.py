@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .plain_modules import is_plain
+
 # Elements of a block's output: what the cache next to a core holds beside the inputs and the weight.
 BLOCK_ELEMENTS = 2**19
 
@@ -46,7 +48,8 @@ def convolve_and_normalize(
 
 
 def apply_layer(conv: nn.Conv1d, layer_norm: nn.LayerNorm, hidden_states: torch.Tensor) -> torch.Tensor:
-    """[`convolve_and_normalize`] with the weights of modules.
+    """[`convolve_and_normalize`] with the weights of modules; these are called where they are not plain (adapters,
+    offloaded weights, hooks).
 
     Args:
         conv, layer_norm: Of the layer.
@@ -55,6 +58,8 @@ def apply_layer(conv: nn.Conv1d, layer_norm: nn.LayerNorm, hidden_states: torch.
     Returns:
         `(batch_size, out_channels, num_frames)`, whose channels lie side by side in memory.
     """
+    if not (is_plain(conv, nn.Conv1d) and is_plain(layer_norm, nn.LayerNorm)):
+        return F.gelu(layer_norm(conv(hidden_states).transpose(1, 2))).transpose(1, 2)
     return convolve_and_normalize(
         hidden_states.transpose(1, 2),
         conv.weight,

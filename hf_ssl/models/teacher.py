@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
+from transformers import PreTrainedConfig
 
 # How often the student may change before a teacher that was not updated is an error. More than one, because an
 # optimizer may legitimately touch a parameter in several in-place operations between two forwards.
@@ -46,7 +47,8 @@ class EMATeacher(nn.Module):
     def __init__(self, student: Mapping[str, nn.Module]):
         super().__init__()
         for name, module in student.items():
-            self.add_module(name, copy.deepcopy(module))
+            # With the student's configurations: what is set later, such as the kind of attention, holds for both.
+            self.add_module(name, copy.deepcopy(module, _configurations(module)))
         # also where the student is made in half precision, as by `from_config(config, dtype=torch.bfloat16)`
         super()._apply(lambda tensor: tensor.float() if tensor.dtype in HALF_PRECISION else tensor)
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
@@ -135,6 +137,12 @@ class EMATeacher(nn.Module):
             for name, module in student.items()
             for pair in zip(self.get_submodule(name).parameters(), module.parameters(), strict=True)
         ]
+
+
+def _configurations(module: nn.Module) -> dict[int, PreTrainedConfig]:
+    """Those of a module and its parts, by identity, as `copy.deepcopy` takes what it is not to copy."""
+    found = [vars(part).get("config") for part in module.modules()]
+    return {id(config): config for config in found if isinstance(config, PreTrainedConfig)}
 
 
 def local_part(tensor: torch.Tensor) -> torch.Tensor:

@@ -94,3 +94,37 @@ def test_checkpointed_and_compiled() -> None:
         inputs.grad = linear.weight.grad = None
     compiled = torch.compile(activated_linear, backend="aot_eager", fullgraph=True)
     torch.testing.assert_close(gradients_of(compiled(inputs, F.gelu, linear), inputs, linear.weight), expected)
+
+
+def test_activations_with_weights_or_hooks_are_called() -> None:
+    linear, inputs = nn.Linear(16, 8), torch.randn(5, 16, requires_grad=True)
+    with_weights = nn.PReLU()
+    activated_linear(inputs, with_weights, linear).sum().backward()
+    assert with_weights.weight.grad is not None
+    seen: list[bool] = []
+    hooked = nn.GELU()
+    hooked.register_forward_hook(lambda module, arguments, output: seen.append(output.requires_grad))
+    activated_linear(inputs, hooked, linear).sum().backward()
+    assert seen == [True]  # once, and in the graph
+
+
+def test_gradients_of_each_sample_and_traces() -> None:
+    linear, inputs = nn.Linear(16, 8), torch.randn(5, 16)
+
+    def loss(weight: torch.Tensor, row: torch.Tensor) -> torch.Tensor:
+        parameters = {"weight": weight, "bias": linear.bias.detach()}
+        return torch.func.functional_call(Half(linear), {f"linear.{k}": v for k, v in parameters.items()}, row).sum()
+
+    class Half(nn.Module):
+        def __init__(self, linear: nn.Linear) -> None:
+            super().__init__()
+            self.linear = linear
+
+        def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
+            return activated_linear(hidden_states, F.gelu, self.linear)
+
+    each = torch.func.vmap(torch.func.grad(loss), (None, 0))(linear.weight.detach(), inputs)
+    torch.testing.assert_close(each, F.gelu(inputs).unsqueeze(1).expand(5, 8, 16))
+    traced = torch.jit.trace(Half(linear), inputs)
+    torch.testing.assert_close(traced(2 * inputs), linear(F.gelu(2 * inputs)))
+    assert activated_linear(torch.empty(5, 16, device="meta"), F.gelu, linear.to("meta")).shape == (5, 8)

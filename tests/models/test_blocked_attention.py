@@ -126,6 +126,13 @@ def test_sixteen_bits_are_no_further_from_float32_than_attention_written_out() -
         assert ours < max(1.1 * theirs, 0.01)
 
 
+def test_products_in_float16_stay_within_its_range() -> None:
+    """The sum of 2,048 weights before they are divided by it, times 40, would be infinite."""
+    query, key = torch.zeros(1, 1, 3, 8).half(), torch.zeros(1, 1, 2048, 8).half()
+    attended = attend_in_blocks(query, key, torch.full_like(key, 40.0), scaling=1.0)
+    torch.testing.assert_close(attended, torch.full_like(attended, 40.0), rtol=2e-2, atol=0)
+
+
 def test_scores_are_not_kept() -> None:
     heads, bias = make_heads(), make_bias("distances")
     saved = []

@@ -33,6 +33,16 @@ def test_gradient_passes_where_the_value_passed() -> None:
     torch.testing.assert_close(hidden_states.grad, (dropped / hidden_states).detach())
 
 
+def test_second_derivatives_pass_there_too() -> None:
+    torch.manual_seed(0)
+    hidden_states = torch.randn(9, dtype=torch.float64, requires_grad=True)
+    dropped = drop(hidden_states, 0.4)
+    scales = (dropped / hidden_states).detach()
+    (gradient,) = torch.autograd.grad(dropped.square().sum(), hidden_states, create_graph=True)
+    (second,) = torch.autograd.grad(gradient.sum(), hidden_states)
+    torch.testing.assert_close(second, 2 * scales.square())
+
+
 def test_a_seed_gives_the_same_again() -> None:
     torch.manual_seed(3)
     first = drop(torch.ones(1000), 0.3)

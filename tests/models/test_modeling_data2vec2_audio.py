@@ -971,3 +971,10 @@ def test_frames_and_samples() -> None:
     assert [config.num_frames(samples) for samples in (400, 719, 720, 16_000)] == [1, 1, 2, 49]
     copied = copy.deepcopy(config)
     assert copied.to_dict() == config.to_dict()
+
+
+def test_bfloat16_weights_under_autocast_with_group_norm(make_model: Callable) -> None:
+    model = make_model(Data2Vec2AudioModel, feat_extract_norm="group").to(torch.bfloat16)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        encoded = model(torch.randn(2, 3200)).last_hidden_state
+    assert encoded.isfinite().all()

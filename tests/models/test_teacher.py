@@ -12,6 +12,7 @@ from torch.nn import functional as F
 from transformers import AutoModelForPreTraining
 
 from hf_ssl import Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
+from hf_ssl.models.modeling_data2vec2 import Data2Vec2Attention
 from hf_ssl.models.teacher import MAX_STALE_STEPS, EMATeacher, average_layers, ema_decay
 
 SCOPES = {
@@ -64,6 +65,14 @@ def test_the_teacher_is_a_copy_and_no_reference(make_model: Callable, scope: str
     move_student(model)
     after = model.teacher.state_dict()
     assert all(torch.equal(tensor, after[name]) for name, tensor in before.items())
+
+
+def test_the_kind_of_attention_is_set_for_both(make_model: Callable, scope: str) -> None:
+    model = make_model(Data2Vec2AudioForPreTraining, teacher_scope=scope)
+    model.set_attn_implementation("eager")
+    attentions = [module for module in model.modules() if isinstance(module, Data2Vec2Attention)]
+    assert {attention.config._attn_implementation for attention in attentions} == {"eager"}
+    assert model.teacher.trunk.layers[0].attention.config is model.config
 
 
 def test_train_and_requires_grad_do_not_wake_the_teacher(make_model: Callable, scope: str) -> None:

@@ -1,0 +1,33 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Whether a module's weights may be read past the module, as fast paths do."""
+
+import torch
+from torch import nn
+
+_PLAIN_TENSORS = (nn.Parameter, torch.Tensor)
+
+
+def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether calling the module would do nothing but `kind.forward` with its own weights.
+
+    It would do more with hooks, with adapters or quantized weights (another `forward`, or tensors of another type),
+    and where somebody has put another `forward` in, as offloading does, whose weights are elsewhere until then.
+
+    Args:
+        module: The module.
+        kind: The class whose function is known, such as `torch.nn.Linear`.
+    """
+    return (
+        isinstance(module, kind)
+        and type(module).forward is kind.forward
+        and "forward" not in vars(module)
+        and not has_hooks(module)
+        and all(weight is None or type(weight) in _PLAIN_TENSORS for weight in module._parameters.values())
+    )
+
+
+def has_hooks(module: nn.Module) -> bool:
+    """Whether somebody is to be told when the module is called."""
+    return bool(
+        module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
+    )
