@@ -46,7 +46,9 @@ class KeptFigures:
     def _digest(self) -> str:
         contents = hashlib.blake2b(digest_size=16)
         for part in self.parts:
-            contents.update(part.read_bytes())
+            with open(part, "rb") as file:
+                while piece := file.read(1 << 20):
+                    contents.update(piece)
         return contents.hexdigest()
 
 

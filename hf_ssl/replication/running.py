@@ -88,7 +88,7 @@ class Replication:
 
     Args:
         plan: What to compare.
-        folder: Takes models, logs, features, and `results.jsonl`.
+        folder: Takes models, logs, features, `results.jsonl`, and empty files that say what a process is at.
         run_script: Runs a training script.
         command: What was typed, for the results.
     """
