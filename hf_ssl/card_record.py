@@ -38,8 +38,12 @@ _TOLD_ARGUMENTS = (
     "gradient_accumulation_steps",
     "seed",
 )
-# At the beginning of a word or behind a sign: not in the middle of `name/name` or of an address.
-_ABSOLUTE_PATH = re.compile(r"(?<![\w.:/~-])(?:~?/|[A-Za-z]:\\)[^\s\"',;]*")
+_ROOT = r"(?:~?/|[A-Za-z]:\\)"
+# At the beginning of a word or behind a sign: not in the middle of `name/name` or of an address. Between quotes a path
+# may have blanks.
+_ABSOLUTE_PATH = re.compile(rf"""(?<="){_ROOT}[^"]*(?=")|(?<='){_ROOT}[^']*(?=')|(?<![\w.:/~-]){_ROOT}[^\s"',;]*""")
+# A word that is a path, which may have blanks, as a whole or behind its `--name=`.
+_WORD_OF_PATH = re.compile(rf"((?:[^=\s/\\]*=)*)({_ROOT}.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -143,11 +147,21 @@ def told_command(command: Sequence[str]) -> str:
     for word in [os.path.basename(command[0]), *command[1:]]:
         is_flag_of_token = word.split("=")[0].lstrip("-").replace("-", "_") in ("hub_token", "token")
         if not (is_token or is_flag_of_token):
-            words.append(without_paths(word))
+            words.append(_word_without_paths(word))
         is_token = is_flag_of_token and "=" not in word
     return shlex.join(words)
 
 
 def without_paths(text: str) -> str:
     """A text in which only the last part of every absolute path is left."""
-    return _ABSOLUTE_PATH.sub(lambda match: re.split(r"[\\/]", match.group().rstrip("\\/"))[-1] or "/", text)
+    return _ABSOLUTE_PATH.sub(lambda match: _last_part(match.group()), text)
+
+
+def _word_without_paths(word: str) -> str:
+    """The same of a word of a command, whose path may have blanks."""
+    match = _WORD_OF_PATH.fullmatch(word)
+    return without_paths(word) if match is None else match[1] + _last_part(match[2])
+
+
+def _last_part(path: str) -> str:
+    return re.split(r"[\\/]", path.rstrip("\\/"))[-1] or "/"

@@ -13,17 +13,18 @@ import subprocess
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
 from . import __version__
+from .shared_files import lock
 
 
 def append_result(
     path: str | os.PathLike[str], result: Mapping[str, Any], *, command: Sequence[str]
 ) -> dict[str, Any]:
-    """Adds a figure to a results file, with version, commit, machine and command.
+    """Adds a figure to a results file, with version, commit, machine and command. Several processes may do so at once.
 
     Args:
         path: The file; made if it does not exist.
@@ -39,9 +40,11 @@ def append_result(
     if not isinstance(result.get("what"), str):
         raise ValueError(f"Expected a result that says what it is in `what`, got {dict(result)!r}.")
     line = {**result, **provenance(), "command": shlex.join(command)}
-    text = json.dumps(line, ensure_ascii=False, allow_nan=False)
-    with open(path, "a", encoding="utf-8") as file:
-        file.write(text + "\n")
+    text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
+    with open(path, "a+b") as file:
+        lock(file)
+        # Behind half a line of a process that was killed, which stays for `read_results` to name.
+        file.write((("" if _ends_a_line(file) else "\n") + text).encode("utf-8"))
     return line
 
 
@@ -53,8 +56,11 @@ def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     """
     if not Path(path).is_file():
         raise ValueError(f"Expected a file of results (JSON lines), but there is no {path}.")
+    with open(path, encoding="utf-8") as file:
+        lock(file, shared=True)
+        lines = file.readlines()
     results = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             result = json.loads(line)
         except ValueError as error:
@@ -77,6 +83,13 @@ def describe_machine() -> str:
         return f"{count} x {torch.cuda.get_device_name()}" if count > 1 else torch.cuda.get_device_name()
     threads = torch.get_num_threads()
     return f"CPU ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
+
+
+def _ends_a_line(file: IO[bytes]) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 @cache

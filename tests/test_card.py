@@ -186,6 +186,10 @@ def test_a_record_goes_there_and_back(tmp_path: Path) -> None:
         (["train.py", "--hub_token=hf_x", "--hub-token=hf_y", "a"], "train.py a"),
         (["train.py", "~/speech", "recipes/a.yaml", "../b"], "train.py speech recipes/a.yaml ../b"),
         (["train.py", '{"a": "/home/ada/x", "b": 1}'], """train.py '{"a": "x", "b": 1}'"""),
+        (["train.py", "--data", "/home/ada miller/secret study/rec"], "train.py --data rec"),
+        (["train.py", "--data=/home/ada miller/a study/rec/"], "train.py --data=rec"),
+        (["train.py", "--folder=DIGITS=~/ada miller/digits"], "train.py --folder=DIGITS=digits"),
+        (["train.py", '{"a": "/home/ada miller/x", "b": "/y"}'], """train.py '{"a": "x", "b": "y"}'"""),
         (["train.py", "https://host/path", "C:\\Users\\ada"], "train.py https://host/path ada"),
     ],
 )

@@ -1,10 +1,13 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 import json
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as StillWaitingError
 
 import pytest
 
 from hf_ssl import __version__
 from hf_ssl.results import append_result, describe_machine, provenance, read_results
+from hf_ssl.shared_files import lock
 
 
 def test_lines_are_appended_with_where_they_come_from(tmp_path):
@@ -47,3 +50,32 @@ def test_a_damaged_line_is_named(tmp_path, line, message):
 def test_a_missing_file_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="there is no"):
         read_results(tmp_path / "results.jsonl")
+
+
+def test_half_a_line_of_a_killed_process_spoils_no_other(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"what": "pro')
+    append_result(path, {"what": "probe", "test": 0.5}, command=[])
+    with pytest.raises(ValueError, match=r"Line 1 of .* is no JSON"):
+        read_results(path)
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[1:]))
+    assert [line["test"] for line in read_results(path)] == [0.5]
+
+
+def test_a_name_with_any_character_stays_one_line(tmp_path):
+    path = tmp_path / "results.jsonl"
+    append_result(path, {"what": "probe", "name": "a\u2028b\x85c"}, command=[])
+    assert [line["name"] for line in read_results(path)] == ["a\u2028b\x85c"]
+
+
+def test_processes_take_turns_at_a_results_file(tmp_path):
+    path = tmp_path / "results.jsonl"
+    provenance()  # takes its time once
+    with open(path, "a") as file:
+        lock(file)
+        with ThreadPoolExecutor() as pool:
+            appended = pool.submit(append_result, path, {"what": "probe"}, command=[])
+            with pytest.raises(StillWaitingError):
+                appended.result(timeout=0.5)
+            file.close()
+            assert [appended.result(timeout=300)] == read_results(path)

@@ -7,7 +7,8 @@
 
 The plan (see `hf_ssl/replication/plan.py`) names methods, data and tasks. Every cell of the table is run by itself and
 appended to `TABLE/results.jsonl`; what is there is not run again, nor is a fine-tuning that has ended in
-`TABLE/fine-tuned`, so that the table can be filled over days, or on several machines one after another.
+`TABLE/fine-tuned`, so that the table can be filled over days, by several processes at the same time, or on several
+machines one after another.
 `TABLE/table.md` and `TABLE/chart.png` show what there is after every cell.
 """
 
@@ -23,6 +24,7 @@ from hf_ssl.replication.chart import draw_chart
 from hf_ssl.replication.plan import read_plan
 from hf_ssl.replication.running import Replication, ScriptRunner
 from hf_ssl.replication.table import markdown_table
+from hf_ssl.shared_files import written_whole
 
 logger = logging.getLogger("hf_ssl.replicate")
 
@@ -91,10 +93,12 @@ def write(replication: Replication) -> str:
     """Writes table and chart of what there is; returns the table."""
     plan, filled = replication.plan, replication.filled()
     table = markdown_table(plan, filled)
-    (replication.folder / "table.md").write_text(table, encoding="utf-8")
+    with written_whole(replication.folder / "table.md") as path:
+        path.write_text(table, encoding="utf-8")
     if filled.figures:
         try:
-            draw_chart(plan, filled, replication.folder / "chart.png")
+            with written_whole(replication.folder / "chart.png") as path:
+                draw_chart(plan, filled, path)
         except ImportError:
             logger.warning("No chart: matplotlib is not installed (it is in the extra [demo]).")
     return table

@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from .cells import Cell, Filled
+from .cells import Cell, Filled, NotFilledError
 from .plan import Plan, Task
 
 
@@ -15,7 +15,7 @@ def num_steps(plan: Plan, cell: Cell, pretraining: Mapping[Cell, Mapping[str, An
     seeds of a method get the same number.
 
     Raises:
-        ValueError: These have not been run yet.
+        NotFilledError: These have not been run yet.
     """
     if cell.budget == "steps":
         return plan.steps
@@ -24,7 +24,9 @@ def num_steps(plan: Plan, cell: Cell, pretraining: Mapping[Cell, Mapping[str, An
     for method in (plan.time_of, cell.method):
         measured = pretraining.get(Cell(method, "steps", plan.seeds[0]))
         if measured is None:
-            raise ValueError(f"What an update takes is not known yet: run the cell {method}, equal updates, first.")
+            raise NotFilledError(
+                f"What an update takes is not known yet: run the cell {method}, equal updates, first."
+            )
         seconds.append(measured[f"{plan.clock}_seconds"] / measured["steps"])
     return max(1, round(plan.steps * seconds[0] / seconds[1]))
 
@@ -36,14 +38,14 @@ def total_time_steps(plan: Plan, cell: Cell, task: Task, filled: Filled) -> int:
     a fine-tuning counts: its share of the program's wall-clock time.
 
     Raises:
-        ValueError: That cell has not been run yet.
+        NotFilledError: That cell has not been run yet.
     """
     method = plan.methods[cell.method].untrained
     assert method is not None
     trained = Cell(method, "steps", plan.seeds[0])
     pretraining, figures = filled.pretraining.get(trained), filled.figures.get((trained, task.name))
     if pretraining is None or not figures:
-        raise ValueError(f"What {task.name} takes is not known yet: run it for {method}, equal updates, first.")
+        raise NotFilledError(f"What {task.name} takes is not known yet: run it for {method}, equal updates, first.")
     figure, steps = figures[0], task.flags["max_steps"]
     clock = f"{plan.clock}_seconds"
     per_step = figure[clock] * figure["training_share"] / steps

@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .cells import Filled
-from .plan import Plan
+from .plan import NO_SHARES, Plan
 from .table import Column, columns
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 # Okabe and Ito's colours, which colour-blind people can tell apart.
@@ -36,27 +38,36 @@ def draw_chart(plan: Plan, filled: Filled, path: Path) -> None:
     height = -(-len(drawn) // width)
     figure = Figure(figsize=(4.6 * width, 3.6 * height), layout="constrained")
     FigureCanvasAgg(figure)
-    charts = figure.subplots(height, width, squeeze=False).flat
+    charts = list(figure.subplots(height, width, squeeze=False).flat)
     for chart, column in zip(charts, drawn, strict=False):
         _draw_column(chart, plan, filled, column)
-    for chart in list(charts):
+    for chart in charts[len(drawn) :]:
         chart.set_visible(False)
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    named = dict(zip(labels, handles, strict=True))
+    named = _legend(charts, plan)
     figure.legend(named.values(), named.keys(), loc="outside lower center", ncols=4, frameon=False)
     figure.savefig(path, dpi=120)
+
+
+def _legend(charts: Sequence[Axes], plan: Plan) -> dict[str, Artist]:
+    """The mark of every method that any chart has, in the plan's order."""
+    found: dict[str, Artist] = {}
+    for chart in charts:
+        handles, labels = chart.get_legend_handles_labels()
+        found |= dict(zip(labels, handles, strict=True))
+    return {name: found[name] for name in plan.methods if name in found}
 
 
 def _draw_column(chart: Axes, plan: Plan, filled: Filled, column: Column) -> None:
     chart.set_title(f"{column.task} ({column.reader.replace('_', ' ')})", fontsize=10)
     chart.set_xlabel(f"minutes of pre-training ({plan.clock})")
-    chart.set_ylabel(f"{column.metric}, test (%)")
+    is_share = column.metric not in NO_SHARES
+    chart.set_ylabel(f"{column.metric}, test (%)" if is_share else f"{column.metric}, test")
     chart.grid(alpha=0.25)
     chart.spines[["top", "right"]].set_visible(False)
     for number, (name, method) in enumerate(plan.methods.items()):
         colour = _COLOURS[number % len(_COLOURS)]
         points = [
-            (cell, 100 * figure["test"])
+            (cell, figure["test"] * (100 if is_share else 1))
             for (cell, task), figures in filled.figures.items()
             for figure in figures
             if (cell.method, task, figure["reader"], figure["metric"]) == (name, *column)

@@ -19,7 +19,7 @@ tasks:
     script: finetune_ctc.py
     flags: {data: READ, eval_data: READ, test_split: test, max_steps: 300}
     metric: cer
-    learning_rates: [5e-4, 1e-3]
+    learning_rates: [5.0e-4, 1.0e-3]  # YAML reads 5e-4 as text
 ```
 """
 
@@ -41,6 +41,9 @@ Clock = Literal["cpu", "wall"]
 
 # Metrics of fine-tuning that are better if they are lower.
 ERROR_RATES = ("cer", "wer", "eer", "loss")
+
+# Metrics that are not written in per cent.
+NO_SHARES = ("loss", "matthews_correlation", "pearsonr", "spearmanr")
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,9 @@ class Task:
             raise ValueError(f"Expected data and column for the probe {self.name!r}.")
         if self.script is not None and (self.metric is None or not self.learning_rates):
             raise ValueError(f"Expected metric and learning_rates for fine-tuning in the task {self.name!r}.")
+        for name in ("learning_rates", "untrained_learning_rates"):
+            if vars(self)[name]:  # what is not set stays as it is: see `task_mark`
+                object.__setattr__(self, name, _numbers(vars(self)[name], f"{name} of the task {self.name!r}"))
 
 
 @dataclass(frozen=True)
@@ -183,17 +189,19 @@ def read_plan(path: str | Path, *, data: Sequence[str] = (), folders: Mapping[st
         folders: What stands for the first part of paths in the plan: `{"DIGITS": "/data/digits"}`.
 
     Raises:
-        ValueError: The file is missing, or has unknown or missing fields.
+        ValueError: The file is missing, has unknown or missing fields, or no path that begins with one of `folders`.
     """
     if not Path(path).is_file():
         raise ValueError(f"The plan {path} does not exist.")
     given = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     if not isinstance(given, dict):
         raise ValueError(f"The plan {path} must map names to values, got {type(given).__name__}.")
-    if data:
-        given["data"] = list(data)
     names = folders or {}
-    given = _in_folders(given, names)
+    begun = _first_parts([given, list(data)])
+    for name in names:
+        if name not in begun:
+            raise ValueError(f"No path in the plan {path} begins with {name!r}, for which a folder was given.")
+    given = _in_folders(given | ({"data": list(data)} if data else {}), names)
     methods = {name: _make(Method, value, name) for name, value in given.pop("methods", {}).items()}
     tasks = {name: _make(Task, value, name) for name, value in given.pop("tasks", {}).items()}
     return _make(Plan, {**given, "methods": methods, "tasks": tasks}, None)
@@ -202,6 +210,14 @@ def read_plan(path: str | Path, *, data: Sequence[str] = (), folders: Mapping[st
 def fingerprint(*settings: Any) -> str:
     """Changes with the settings: eight hexadecimal digits."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode()).hexdigest()[:8]
+
+
+def _numbers(values: Sequence[Any], what: str) -> list[float]:
+    """YAML reads `5e-4`, without a dot, as text."""
+    try:
+        return [float(value) for value in values]
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"Expected a list of numbers as {what}, got {values!r}.") from error
 
 
 def _make(of: Any, given: Any, name: str | None) -> Any:
@@ -217,6 +233,15 @@ def _make(of: Any, given: Any, name: str | None) -> Any:
         return of(**given) if name is None else of(name=name, **given)
     except TypeError as error:
         raise ValueError(f"The {what} is incomplete: {error}.") from error
+
+
+def _first_parts(value: Any) -> set[str]:
+    """The first parts of all texts in a plan."""
+    if isinstance(value, dict):
+        return _first_parts(list(value.values()))
+    if isinstance(value, list):
+        return set().union(*map(_first_parts, value))
+    return {value.partition("/")[0]} if isinstance(value, str) else set()
 
 
 def _in_folders(value: Any, folders: Mapping[str, str]) -> Any:

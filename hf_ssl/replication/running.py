@@ -18,9 +18,12 @@ from ..evaluation.features import cached_features, extract_features
 from ..evaluation.probe_data import DataConfig, ProbeData, load_probe_data
 from ..evaluation.probe_tasks import SplitFeatures, measure
 from ..results import append_result
+from ..shared_files import claimed
 from .budgets import num_steps, total_time_steps
-from .cells import Cell, Filled, cells, is_measurable, pretraining_mark, read_filled, task_mark
-from .plan import ERROR_RATES, Plan, Task, fingerprint
+from .cells import Cell, Filled, NotFilledError, cells, is_measurable, pretraining_mark, read_filled, task_mark
+from .finetuned import KeptFigures, figures_of_best, figures_of_run, read_json
+from .plan import Plan, Task, fingerprint
+from .sources import check_sources
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ class ScriptRunner:
 
         Args:
             script, recipe: Relative to the folder of scripts.
-            flags: Lists give several values, mappings JSON, `true` a flag alone.
+            flags: Lists give several values, mappings JSON, `true` the word `True`; see `command_line`.
             log: Takes what it prints.
 
         Returns:
@@ -55,7 +58,8 @@ class ScriptRunner:
         command += ([str(self.scripts / recipe)] if recipe is not None else []) + command_line(flags)
         before, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
         with open(log, "w", encoding="utf-8") as file:
-            status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT).returncode
+            # The script takes the claim on its cell over, and holds it if this process is killed.
+            status = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, close_fds=False).returncode
         wall, after = time.perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
         if status:
             tail = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
@@ -84,7 +88,7 @@ class Replication:
 
     Args:
         plan: What to compare.
-        folder: Takes models, logs, features, and `results.jsonl`.
+        folder: Takes models, logs, features, `results.jsonl`, and empty files that say what a process is at.
         run_script: Runs a training script.
         command: What was typed, for the results.
     """
@@ -110,49 +114,89 @@ class Replication:
     ) -> Iterator[None]:
         """Fills what is empty; yields after each training and each figure.
 
+        What cannot be filled now (see `NotFilledError`) is left out; what another process is filling too.
+
         Args:
             methods, tasks, seeds: Only these; all if none is given.
             minutes: Begin nothing after so many minutes.
 
         Raises:
+            NotFilledError: At the end: something was left out; all of it is named.
+            ValueError: Something is wrong with the plan, or its data are missing.
             RuntimeError: A script failed. What was filled stays.
         """
         deadline = None if minutes is None else time.monotonic() + 60 * minutes
+        jobs = list(self._jobs(methods, tasks, seeds))
+        filled = self.filled()
+        check_sources(self.plan, (job for job in jobs if not _is_filled(filled, *job)))
+        reasons: dict[str, None] = {}
+        for cell, task in jobs:
+            try:
+                if not self._fill_one(cell, task):
+                    continue
+            except NotFilledError as error:
+                logger.warning(f"Left out: {error}")
+                reasons[str(error)] = None
+                continue
+            yield
+            if deadline is not None and time.monotonic() > deadline:
+                logger.info("The time is up; the same command goes on where this one ends.")
+                return
+        if reasons:
+            raise NotFilledError("Not everything could be filled:\n" + "\n".join(reasons))
+
+    def _jobs(
+        self, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]
+    ) -> Iterator[tuple[Cell, Task | None]]:
+        """The pre-training (no task) and the measurements of all chosen cells, whether they are filled or not."""
         for cell in cells(self.plan):
             if (methods and cell.method not in methods) or (seeds and cell.seed not in seeds):
                 continue
-            for _ in self._fill_cell(cell, tasks):
-                yield
-                if deadline is not None and time.monotonic() > deadline:
-                    logger.info("The time is up; the same command goes on where this one ends.")
-                    return
+            if cell.budget != "none":
+                yield cell, None
+            for name, task in self.plan.tasks.items():
+                if (not tasks or name in tasks) and is_measurable(self.plan.methods[cell.method], task):
+                    yield cell, task
 
-    def _fill_cell(self, cell: Cell, tasks: Sequence[str]) -> Iterator[None]:
+    def _fill_one(self, cell: Cell, task: Task | None) -> bool:
+        """Pre-trains a cell (no task) or measures it, if that is open and nobody else is at it; whether it was so."""
+        if not self._is_open(cell, task):
+            return False
+        what = f"{_name(cell)}: {'pre-training' if task is None else task.name}"
+        with claimed(self._claim(cell, task)) as is_ours:
+            if not is_ours:
+                logger.info(f"{what}: another process is at it")
+            if not is_ours or not self._is_open(cell, task):  # it may just have ended
+                return False
+            logger.info(what)
+            if task is None:
+                self._pretrain(cell)
+            else:
+                self._measure(cell, task)
+        return True
+
+    def _is_open(self, cell: Cell, task: Task | None) -> bool:
+        """Whether something is not filled, and what is measured has been pre-trained."""
         filled = self.filled()
-        if cell.budget != "none" and cell not in filled.pretraining:
-            self._pretrain(cell, filled)
-            yield
-        for name, task in self.plan.tasks.items():
-            if (tasks and name not in tasks) or (cell, name) in filled.figures:
-                continue
-            if is_measurable(self.plan.methods[cell.method], task):
-                logger.info(f"{_name(cell)}: {name}")
-                for figure in self._probe(cell, task) if task.probe is not None else self._finetune(cell, task):
-                    self._append(cell, {"what": "replication", "task": name, "task_mark": task_mark(task), **figure})
-                yield
+        is_ready = task is None or cell.budget == "none" or cell in filled.pretraining
+        return is_ready and not _is_filled(filled, cell, task)
+
+    def _claim(self, cell: Cell, task: Task | None) -> Path:
+        marks = pretraining_mark(self.plan, cell), None if task is None else (task.name, task_mark(task))
+        return self.folder / "claims" / fingerprint(cell, *marks)
 
     def model_folder(self, cell: Cell) -> Path:
-        """Where the cell's model is; with random weights, the model whose network it has."""
+        """Where the cell's model is; with random weights, the model of the first seed whose network it has."""
         untrained = self.plan.methods[cell.method].untrained
         if untrained is not None:
             cell = Cell(untrained, "steps", self.plan.seeds[0])
         return self.folder / f"{cell.method}-{cell.budget}-{cell.seed}-{pretraining_mark(self.plan, cell)}"
 
-    def _pretrain(self, cell: Cell, filled: Filled) -> None:
+    def _pretrain(self, cell: Cell) -> None:
         method, plan = self.plan.methods[cell.method], self.plan
         assert method.script is not None
-        steps, output = num_steps(plan, cell, filled.pretraining), self.model_folder(cell)
-        logger.info(f"{_name(cell)}: pre-training, {steps} updates")
+        steps, output = num_steps(plan, cell, self.filled().pretraining), self.model_folder(cell)
+        logger.info(f"{steps} updates")
         output.mkdir(parents=True, exist_ok=True)
         flags = {
             **plan.pretraining, **method.flags, "data": list(plan.data), "max_steps": steps, "seed": cell.seed,
@@ -161,6 +205,10 @@ class Replication:
         seconds = self.run_script(method.script, method.recipe, flags, output / "_log.txt")
         last = _last_figures(output)
         self._append(cell, {"what": "pretraining", "steps": steps, **seconds, "last": last})
+
+    def _measure(self, cell: Cell, task: Task) -> None:
+        for figure in self._probe(cell, task) if task.probe is not None else self._finetune(cell, task):
+            self._append(cell, {"what": "replication", "task": task.name, "task_mark": task_mark(task), **figure})
 
     def _probe(self, cell: Cell, task: Task) -> list[dict[str, Any]]:
         assert task.probe is not None
@@ -171,19 +219,27 @@ class Replication:
         figures = measure(task.probe, features, data, seeds=[cell.seed], methods=task.readers)
         return [asdict(figure) | {"seed": cell.seed} for figure in figures]
 
-    def _trained_model(self, cell: Cell) -> str:
-        """The folder of `model_folder`, which must be there."""
-        folder = self.model_folder(cell)
-        if not (folder / "config.json").is_file():
-            raise ValueError(f"{_name(cell)} has the network of a model that is not pre-trained yet: run that first.")
-        return str(folder)
+    def _trained_model(self, cell: Cell) -> Path:
+        """The folder of the cell's model; with random weights, of any seed's model whose network it has.
+
+        Raises:
+            NotFilledError: It is not here.
+        """
+        method = self.plan.methods[cell.method].untrained
+        folders = [self.model_folder(cell)]
+        if method is not None:
+            folders = [self.model_folder(Cell(method, "steps", seed)) for seed in (cell.seed, *self.plan.seeds)]
+        for folder in folders:
+            if (folder / "config.json").is_file():
+                return folder
+        raise NotFilledError(f"{_name(cell)} has the network of a model that is not pre-trained yet: run that first.")
 
     def _encoder(self, cell: Cell, data: ProbeData) -> Representer:
         method = self.plan.methods[cell.method]
         if method.without_network:
             return baseline_of(self.plan.modality, data.train.items)[1]
         return load_frozen_encoder(
-            self._trained_model(cell), untrained_seed=None if method.untrained is None else cell.seed
+            str(self._trained_model(cell)), untrained_seed=None if method.untrained is None else cell.seed
         )
 
     def _features(self, encoder: Representer, data: ProbeData, *, all_frames: bool) -> SplitFeatures:
@@ -199,16 +255,7 @@ class Replication:
 
     def _finetune(self, cell: Cell, task: Task) -> list[dict[str, Any]]:
         """Fine-tunes at every learning rate; the figures of the one that is best on validation."""
-        runs = {rate: self._finetune_at(cell, task, rate) for rate in self._rates(cell, task)}
-        sign = 1 if task.metric in ERROR_RATES else -1
-        chosen = min(runs, key=lambda rate: sign * runs[rate]["validation"])
-        tried = {str(rate): run["validation"] for rate, run in runs.items()}
-        return [
-            {
-                "method": "fine-tuning", "metric": task.metric, **runs[chosen], "chosen": {"learning_rate": chosen},
-                "tried": tried,
-            }
-        ]  # fmt: skip
+        return [figures_of_best({rate: self._finetune_at(cell, task, rate) for rate in self._rates(cell, task)}, task)]
 
     def _rates(self, cell: Cell, task: Task) -> Sequence[float]:
         method = self.plan.methods[cell.method]
@@ -217,7 +264,7 @@ class Replication:
         other = Cell(self.plan.with_equal_updates(method), "none", cell.seed)
         figures = self.filled().figures.get((other, task.name))
         if not figures:
-            raise ValueError(f"The learning rate for {_name(cell)} is not known yet: run {_name(other)} first.")
+            raise NotFilledError(f"The learning rate for {_name(cell)} is not known yet: run {_name(other)} first.")
         return [figures[0]["chosen"]["learning_rate"]]
 
     def _finetune_at(self, cell: Cell, task: Task, rate: float) -> dict[str, Any]:
@@ -225,17 +272,18 @@ class Replication:
         assert task.script is not None
         flags = self._finetuning_flags(cell, task) | {"learning_rate": rate, "seed": cell.seed}
         model = self._trained_model(cell)
-        output = (
-            self.folder / "fine-tuned" / fingerprint(task.script, task.recipe, task.metric, Path(model).name, flags)
-        )
-        figures = output / "_figures.json"
-        if figures.is_file():
-            return _read_json(figures)
-        output.mkdir(parents=True, exist_ok=True)
-        flags |= {"model_name_or_path": model, "output_dir": str(output)}
-        seconds = self.run_script(task.script, task.recipe, flags, output / "_log.txt")
-        figures.write_text(json.dumps(_finetuning_figures(output, task, seconds)), encoding="utf-8")
-        return _read_json(figures)
+        # The folder is named after that of the first seed's model, whichever has the network of random weights.
+        name = fingerprint(task.script, task.recipe, task.metric, self.model_folder(cell).name, flags)
+        output = self.folder / "fine-tuned" / name
+        random_weights = self.plan.methods[cell.method].untrained is not None
+        kept = KeptFigures(output / "_figures.json", model, random_weights=random_weights)
+        if (figures := kept.read()) is None:
+            output.mkdir(parents=True, exist_ok=True)
+            flags |= {"model_name_or_path": str(model), "output_dir": str(output)}
+            seconds = self.run_script(task.script, task.recipe, flags, output / "_log.txt")
+            figures = figures_of_run(output, task, seconds)
+            kept.write(figures)
+        return figures
 
     def _finetuning_flags(self, cell: Cell, task: Task) -> dict[str, Any]:
         """What the script gets beside model, learning rate, seed and folder."""
@@ -254,28 +302,17 @@ class Replication:
         append_result(self.results, line, command=self.command)
 
 
-def _finetuning_figures(folder: Path, task: Task, seconds: Mapping[str, float]) -> dict[str, Any]:
-    """The task's metric, and what the run took."""
-    validation, test = (
-        _read_json(folder / f"{split}_results.json")[f"{split}_{task.metric}"] for split in ("eval", "test")
-    )
-    training = _read_json(folder / "train_results.json")["train_runtime"]
-    share = min(1.0, training / seconds["wall_seconds"])
-    steps = _read_json(folder / "trainer_state.json")["global_step"]
-    return {"validation": validation, "test": test, "steps": steps, "training_share": round(share, 3), **seconds}
+def _is_filled(filled: Filled, cell: Cell, task: Task | None) -> bool:
+    return cell in filled.pretraining if task is None else (cell, task.name) in filled.figures
 
 
 def _last_figures(folder: Path) -> dict[str, float]:
     """The last value of everything that the training logged."""
-    history = _read_json(folder / "trainer_state.json")["log_history"]
+    history = read_json(folder / "trainer_state.json")["log_history"]
     merged: dict[str, float] = {}
     for entry in history:
         merged |= {name: value for name, value in entry.items() if isinstance(value, int | float)}
     return {name: value for name, value in merged.items() if value == value and abs(value) != float("inf")}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    return json.loads(path.read_text(encoding="utf-8"))
 
 
 def _name(cell: Cell) -> str:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from .cells import Filled
-from .plan import Plan
+from .plan import NO_SHARES, Plan
 
 _BUDGETS = {"none": "", "steps": "equal updates", "time": "equal time"}
 
@@ -35,7 +35,8 @@ def columns(plan: Plan, filled: Filled) -> list[Column]:
 
 def markdown_table(plan: Plan, filled: Filled) -> str:
     """A row per method and budget: seeds, updates, time and collapse of pre-training, and for every task the mean over
-    seeds on test with the smallest and the largest. A dash stands where nothing has been measured."""
+    seeds on test with the smallest and the largest. A dash stands where nothing has been measured. A figure of fewer
+    seeds than the row's says so."""
     header = columns(plan, filled)
     logged = [name for name in _COLLAPSE if any(name in line.get("last", {}) for line in filled.pretraining.values())]
     titles = ["method", "budget", "seeds", "updates", f"pre-training, {plan.clock} minutes"]
@@ -51,7 +52,8 @@ def markdown_table(plan: Plan, filled: Filled) -> str:
         time = f"{np.mean(minutes):.1f}" if minutes else "-"
         collapse = [_last(trained, name) for name in logged]
         row = [method, _BUDGETS[budget], str(seeds), steps or "-", time, *collapse]
-        rows.append([*row, *map(mean_and_spread, figures)])
+        told = [_told(values, column.metric, seeds) for values, column in zip(figures, header, strict=True)]
+        rows.append([*row, *told])
     return markdown_rows(rows)
 
 
@@ -60,12 +62,26 @@ def markdown_rows(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
 
 
-def mean_and_spread(values: Sequence[float]) -> str:
-    """Shares in per cent: the mean, and where they differ the smallest and the largest; a dash if there is none."""
+def mean_and_spread(values: Sequence[float], template: str = "{:.1%}", remark: str = "") -> str:
+    """The mean, and where they differ the smallest and the largest; a dash if there is none.
+
+    Args:
+        values: Shares, if there is no other template.
+        template: How one is written: in per cent.
+        remark: Stands behind the mean too.
+    """
     if not values:
         return "-"
-    spread = f" ({min(values):.1%} to {max(values):.1%})" if min(values) < max(values) else ""
-    return f"{np.mean(values):.1%}{spread}"
+    write = template.format
+    spread = f"{write(min(values))} to {write(max(values))}" if min(values) < max(values) else ""
+    remarks = "; ".join(filter(None, (spread, remark)))
+    return write(np.mean(values)) + (f" ({remarks})" if remarks else "")
+
+
+def _told(values: Sequence[float], metric: str, seeds: int) -> str:
+    """What stands in a cell of a row of so many seeds."""
+    remark = "" if len(values) == seeds else f"{len(values)} seed{'s' if len(values) > 1 else ''}"
+    return mean_and_spread(values, "{:.3f}" if metric in NO_SHARES else "{:.1%}", remark)
 
 
 def _last(trained: Sequence[Mapping[str, Any]], name: str) -> str:

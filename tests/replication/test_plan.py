@@ -79,6 +79,8 @@ def test_our_plans_are_whole(name):
         ({"methods": TOTAL_TIME, "tasks": {}}, "expected another method with untrained: slow"),
         ({"methods": {"a": {"script": "a.py", "total_time": True}}}, "total_time of the method 'a' needs untrained"),
         ({"tasks": {"t": {"prob": "classification"}}}, "Unknown fields of the task 't': prob"),
+        ({"tasks": {"t": TUNING | {"learning_rates": ["high"]}}}, "list of numbers as learning_rates of the task 't'"),
+        ({"tasks": {"t": TUNING | {"untrained_learning_rates": 3}}}, "numbers as untrained_learning_rates"),
     ],
 )
 def test_what_is_wrong_with_a_plan_is_said(tmp_path, changes, message):
@@ -133,3 +135,66 @@ def test_marks_change_with_the_settings_they_stand_for_and_no_others(tmp_path):
     assert task_mark(replace(task, readers=["linear"])) != task_mark(task)
     # A field that is left as it is does not count, so that old figures outlive fields that are added.
     assert task_mark(replace(task, untrained_flags=None)) == task_mark(task)
+
+
+def test_rates_that_yaml_reads_as_text_are_numbers():
+    as_text, as_numbers = (
+        Task("reading", script="c.py", metric="cer", learning_rates=rates, untrained_learning_rates=rates)
+        for rates in (["5e-4", "1e-3"], [5.0e-4, 1.0e-3])
+    )
+    assert as_text == as_numbers
+    assert task_mark(as_text) == task_mark(as_numbers)
+
+
+def test_a_folder_that_nothing_in_the_plan_stands_for_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="begins with 'DIGIT', for which a folder was given"):
+        read_plan(write(tmp_path), folders={"DIGITS": "/data/digits", "DIGIT": "/data/digits"})
+    # The plan's own name is none that was mistyped, though the data are others.
+    assert read_plan(write(tmp_path), data=["/mine"], folders={"POOL": "/pool"}).data == ["/mine"]
+    assert read_plan(write(tmp_path), data=["MINE/a"], folders={"MINE": "/my"}).data == ["/my/a"]
+
+
+def test_random_weights_for_the_total_time_come_after_those_that_find_their_rate(tmp_path):
+    methods = {
+        "total": {"untrained": "slow", "total_time": True},
+        "slow": {"script": "a.py"},
+        "log-mel": {"without_network": True},
+        "random": {"untrained": "slow"},
+    }
+    plan = read_plan(write(tmp_path, methods=methods, tasks={}))
+    assert [cell.method for cell in cells(plan) if cell.seed == 1] == ["slow", "log-mel", "random", "total"]
+
+
+def test_marks_of_figures_that_are_published_stay(tmp_path):
+    plan = read_plan(write(tmp_path))
+    assert [
+        pretraining_mark(plan, cell)
+        for cell in (Cell("slow", "steps", 1), Cell("random", "none", 1), Cell("log-mel", "none", 1))
+    ] == ["6f8c08a5", "71994f4f", "21c8be12"]
+    assert [task_mark(task) for task in plan.tasks.values()] == ["b6745168", "36b10368"]
+
+
+def test_marks_change_with_all_that_sets_the_number_of_updates(tmp_path):
+    methods = {
+        "slow": {"script": "a.py"},
+        "fast": {"script": "b.py"},
+        "random": {"untrained": "slow"},
+        "total": {"untrained": "slow", "total_time": True},
+    }
+    timed, total, random = Cell("fast", "time", 1), Cell("total", "none", 1), Cell("random", "none", 1)
+
+    def marks(**changes: Any) -> dict[Cell, str]:
+        plan = read_plan(write(tmp_path, **{"methods": methods, "tasks": {}, **changes}))
+        return {cell: pretraining_mark(plan, cell) for cell in (timed, total, random)}
+
+    base = marks()
+    assert base[total] != base[random]
+    for changes in ({"steps": 5}, {"clock": "wall"}, {"seeds": [2, 1]}):
+        changed = marks(**changes)
+        assert changed[timed] != base[timed]
+        assert changed[total] != base[total]
+        assert changed[random] == base[random]
+    assert marks(seeds=[1, 2, 3]) == base
+    for slower in ({"script": "a.py", "flags": {"x": 1}}, {"script": "a.py", "recipe": "r.yaml"}):
+        assert marks(methods=methods | {"slow": slower})[timed] != base[timed]
+    assert marks(methods=methods | {"other": {"script": "c.py"}}) == base
