@@ -12,8 +12,9 @@ from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from .blocked_attention import ScoreBias, attend_in_blocks
 from .dropout import drop
 
-# Score of keys that are not real: its exponential is 0 beside any real key, and it stays finite where autocast makes
-# float16 or bfloat16 of it. Float32's lowest would become minus infinity, and NaN where a sequence has no real key.
+# Score of keys that are not real: its exponential is 0 beside any real key (in blocks e**-60), and it stays finite
+# where autocast makes float16 or bfloat16 of it. Float32's lowest would become minus infinity, and NaN where a
+# sequence has no real key.
 MASKED_SCORE = -3e4
 
 # Fewer scores than this stay in the cache anyway.

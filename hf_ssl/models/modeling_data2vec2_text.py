@@ -102,8 +102,8 @@ class Data2Vec2TextPreTrainedModel(Data2Vec2PreTrainedModel):
     def _frame_mask(
         self, input_ids: torch.Tensor | None, attention_mask: torch.Tensor | None, inputs_embeds: torch.Tensor | None
     ) -> torch.Tensor | None:
-        """Checks the input and says which tokens are real: those that are not padding if there is no mask; `None` if
-        all are."""
+        """Checks the input and says which tokens are real: those that are not padding if there is no mask; `None`,
+        that is all, of embeddings without a mask."""
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("Give either `input_ids` or `inputs_embeds`.")
         inputs = input_ids if inputs_embeds is None else inputs_embeds

@@ -123,13 +123,15 @@ class EMATeacher(nn.Module):
             )
 
     def _student_values(self, student: Mapping[str, nn.Module]) -> torch.Tensor:
-        """Some values of the first parameter that is trained; a frozen one would never tell of a step.
+        """Some values of the first parameter that is trained; a frozen one would never tell of a step, nor would one
+        that is sharded (FSDP2) and of which this process has nothing.
 
         Values and not torch's version counter, which fused optimizers (the `Trainer`'s default) leave as it is.
         """
         parameters = (parameter for module in student.values() for parameter in module.parameters())
-        trained = next((parameter for parameter in parameters if parameter.requires_grad), torch.empty(0))
-        return local_part(trained).detach().flatten()[:16].clone()
+        trained = (local_part(parameter) for parameter in parameters if parameter.requires_grad)
+        values = next((part for part in trained if part.numel() > 0), torch.empty(0))
+        return values.detach().flatten()[:16].clone()
 
     def _pairs(self, student: Mapping[str, nn.Module]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         return [

@@ -295,6 +295,18 @@ def test_train_mode_tells_of_it_where_a_compiled_forward_cannot(make_model: Call
         model.train()
 
 
+def test_a_parameter_without_elements_does_not_hide_a_forgotten_update() -> None:
+    """Such as one that is sharded over more processes than it has rows."""
+    student = nn.Module()
+    student.empty, student.linear = nn.Parameter(torch.empty(0, 3)), nn.Linear(3, 3)
+    teacher = EMATeacher({"student": student})
+    for _ in range(MAX_STALE_STEPS):
+        teacher.assert_updated({"student": student})
+        student.linear.weight.data.add_(1)
+    with pytest.raises(RuntimeError, match="times since its teacher was last updated"):
+        teacher.assert_updated({"student": student})
+
+
 def test_a_resynchronised_teacher_is_not_stale(make_model: Callable, make_batch: Callable) -> None:
     model = make_model(Data2Vec2AudioForPreTraining)
     batch = make_batch([600, 500])
