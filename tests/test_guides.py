@@ -58,6 +58,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def _prepare_images(folder: Path) -> None:
     write_images(folder / "IMAGES" / "train")
+    write_images(folder / "IMAGES" / "validation", seed=1)
     flags = ["--data", str(folder / "IMAGES"), "--model_size", "tiny", "--output_dir", str(folder / "IMAGE_MODEL")]
     load_script("pretrain_vision").main([*flags, *FEW_UPDATES, "--save_strategy", "no"])
 
