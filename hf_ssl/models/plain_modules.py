@@ -21,12 +21,12 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
         isinstance(module, kind)
         and type(module).forward is kind.forward
         and "forward" not in vars(module)
-        and not has_hooks(module)
+        and not _has_hooks(module)
         and all(weight is None or type(weight) in _PLAIN_TENSORS for weight in module._parameters.values())
     )
 
 
-def has_hooks(module: nn.Module) -> bool:
+def _has_hooks(module: nn.Module) -> bool:
     """Whether somebody is to be told when the module is called."""
     return bool(
         module._forward_hooks or module._forward_pre_hooks or module._backward_hooks or module._backward_pre_hooks
