@@ -2,13 +2,13 @@
 """Figures of fine-tuning: what a run left in its folder, whether they are of the model that is there now, and which
 learning rate was best."""
 
-import hashlib
 import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..conversion.record import file_sha256
 from ..shared_files import written_whole
 from .cells import NotFilledError
 from .plan import ERROR_RATES, Task
@@ -44,12 +44,7 @@ class KeptFigures:
             beside.write_text(json.dumps({**figures, "model": self._digest()}), encoding="utf-8")
 
     def _digest(self) -> str:
-        contents = hashlib.blake2b(digest_size=16)
-        for part in self.parts:
-            with open(part, "rb") as file:
-                while piece := file.read(1 << 20):
-                    contents.update(piece)
-        return contents.hexdigest()
+        return " ".join(map(file_sha256, self.parts))
 
 
 def figures_of_run(folder: Path, task: Task, seconds: Mapping[str, float]) -> dict[str, Any]:
