@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from ..shared_files import written_whole
 from .fairseq_dictionary import FairseqDictionary, write_dictionary
 from .image_to_fairseq import image_classification_state, image_pretraining_state
 from .record import read_record
@@ -111,13 +112,8 @@ def _write(state: dict[str, Any], dictionary: FairseqDictionary | None, path: Pa
     path.parent.mkdir(parents=True, exist_ok=True)
     if dictionary is not None:
         _write_dictionary(dictionary, path.with_name(f"dict.{state['cfg']['task'].get('labels') or 'ltr'}.txt"))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "xb") as stream:
-            torch.save(state, stream)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with written_whole(path) as beside, open(beside, "xb") as stream:
+        torch.save(state, stream)
 
 
 def _write_dictionary(dictionary: FairseqDictionary, path: Path) -> None:

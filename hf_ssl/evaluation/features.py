@@ -4,7 +4,6 @@
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +13,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from ..shared_files import written_whole
 from .encoders import FrozenEncoder, Representer
 from .items import Item
 
@@ -82,14 +82,13 @@ def cached_features(
 
 def _write(path: Path, features: Features) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_suffix(f".{os.getpid()}.unfinished")
     tensors = {
         "frames": torch.cat(features.frames, dim=1),
         "num_frames": torch.tensor([frames.shape[1] for frames in features.frames]),
         "statistics": torch.from_numpy(features.statistics).contiguous(),
     }
-    save_file(tensors, unfinished)
-    os.replace(unfinished, path)
+    with written_whole(path) as beside:
+        save_file(tensors, beside)
 
 
 def _read(path: Path, num_items: int) -> Features:
