@@ -167,6 +167,7 @@ def counterpart(config: PreTrainedConfig) -> PreTrainedConfig:
     """
     fields: dict[str, Any] = config.to_dict()
     size = {name: fields[name] for name in _SIZE_FIELDS}
+    size["num_hidden_layers"] += fields.get("num_prenet_layers", 0)
     match config.model_type:
         case "data2vec2-audio" | "data2vec-aqc" | "data2vec-audio":
             return Data2VecAudioConfig(**size, **{name: fields[name] for name in _WAVEFORM_FIELDS})

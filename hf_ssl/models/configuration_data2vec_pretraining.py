@@ -18,6 +18,7 @@ from .size_checks import check_transformer
 from .waveforms import count_frames, count_samples
 
 TARGET_NORMS = ("batch", "instance", "layer")
+_PUBLISHED_PATCHES = 14 * 14
 
 # Which class opens a folder for pre-training where this package is not installed (`trust_remote_code=True`). Nothing
 # but that: every other Auto class takes transformers' own class, with or without this package.
@@ -42,7 +43,8 @@ def as_pretraining_config(config: PreTrainedConfig, config_class: type[ConfigTyp
     """transformers' own configuration as one of pre-training.
 
     Fields that it has, also further ones from a pre-training folder, keep their values; the others get the defaults of
-    `config_class`, except that a network of fewer layers than the default average has targets of all of them.
+    `config_class`, except that a network of fewer layers than the default average has targets of all of them, and that
+    images of another number of patches than the published 196 have masks of the same shares of them.
 
     Args:
         config: transformers' configuration, or one of pre-training, which is returned as it is.
@@ -55,11 +57,20 @@ def as_pretraining_config(config: PreTrainedConfig, config_class: type[ConfigTyp
     pretraining_config: Any = config_class()
     for name, value in (fields | needed).items():
         setattr(pretraining_config, name, value)
-    if "average_top_k_layers" not in fields:
-        num_layers = min(pretraining_config.average_top_k_layers, pretraining_config.num_hidden_layers)
-        pretraining_config.average_top_k_layers = num_layers
+    for name, value in _fitting_defaults(pretraining_config).items():
+        if name not in fields:
+            setattr(pretraining_config, name, value)
     pretraining_config.validate()
     return pretraining_config
+
+
+def _fitting_defaults(config: Any) -> dict[str, int]:
+    """Values of fields of the objective whose default depends on the encoder's size."""
+    fitting = {"average_top_k_layers": min(config.average_top_k_layers, config.num_hidden_layers)}
+    if isinstance(config, Data2VecVisionPreTrainingConfig):
+        for name in ("num_mask_patches", "min_mask_patches_per_block", "max_mask_patches_per_block"):
+            fitting[name] = max(1, getattr(config, name) * config.num_patches // _PUBLISHED_PATCHES)
+    return fitting
 
 
 def validate_objective(config: ObjectiveFields, teacher_scopes: tuple[str, ...]) -> None:

@@ -29,7 +29,7 @@ from .modeling_data2vec2 import (
     Data2Vec2Trunk,
     make_decoder_1d,
 )
-from .token_checks import check_texts, check_token_ids, check_token_shapes
+from .token_checks import check_no_position_ids, check_texts, check_token_ids, check_token_shapes
 
 
 class Data2Vec2TextLocalEncoder(nn.Module):
@@ -168,6 +168,7 @@ class Data2Vec2TextModel(Data2Vec2TextPreTrainedModel):
             `last_hidden_state` of shape `(batch_size, sequence_length, hidden_size)`; on request `hidden_states` of
             prenet and trunk and `attentions`.
         """
+        check_no_position_ids(kwargs)
         frame_mask = self._frame_mask(input_ids, attention_mask, inputs_embeds)
         features = self.local_encoder(input_ids, inputs_embeds)
         hidden_states, biases = self.context_encoder(features, frame_mask, **kwargs)
@@ -230,6 +231,7 @@ class Data2Vec2TextForPreTraining(Data2Vec2TextPreTrainedModel, Data2Vec2Sequenc
         """
         if self.training and not torch.compiler.is_compiling():
             self.teacher.assert_updated(self._student_stages())
+        check_no_position_ids(kwargs)
         frame_mask = self._frame_mask(input_ids, attention_mask, None)
         local_features = self.data2vec2_text.local_encoder(input_ids)
         maskable = None if self.config.mask_padding else frame_mask

@@ -1,6 +1,9 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Checks of what models of text are given."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 
 from .input_checks import check_attention_mask, is_integer
@@ -27,11 +30,23 @@ def check_token_shapes(
         )
     if inputs.shape[1] > max_positions:
         raise ValueError(
-            f"A text of {inputs.shape[1]} tokens is longer than the model's {max_positions} positions "
-            f"(`max_position_embeddings`). Cut it: `tokenizer(..., truncation=True, max_length={max_positions})`."
+            f"A text of {inputs.shape[1]} tokens is longer than the {max_positions} that the model has positions for. "
+            f"Cut it: `tokenizer(..., truncation=True, max_length={max_positions})`."
         )
     if attention_mask is not None:
         check_attention_mask(attention_mask, tuple(inputs.shape[:2]), "input_ids")
+
+
+def check_no_position_ids(further_inputs: Mapping[str, Any]) -> None:
+    """
+    Raises:
+        ValueError: Positions were given to a model that counts them itself.
+    """
+    if further_inputs.get("position_ids") is not None:
+        raise ValueError(
+            "`position_ids` are not taken: positions are counted over the tokens of a row that are not padding. Give "
+            "every text a row of its own."
+        )
 
 
 def check_token_ids(input_ids: torch.Tensor, vocab_size: int) -> None:

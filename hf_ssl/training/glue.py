@@ -181,23 +181,27 @@ def tokenize(
     """Texts (or pairs) as `input_ids`, and `labels` as numbers.
 
     Raises:
-        ValueError: A text is empty, or a label is unknown or missing.
+        ValueError: A text, or both of a pair, is empty, or a label is unknown or missing.
     """
 
     def encode(rows: dict[str, list[Any]]) -> dict[str, list[Any]]:
-        for column in task.text_columns:
-            _check_texts(rows[column], column)
-        encoded = tokenizer(*(rows[column] for column in task.text_columns), truncation=True, max_length=max_length)
+        texts = [rows[column] for column in task.text_columns]
+        _check_texts(texts, task.text_columns)
+        encoded = tokenizer(*texts, truncation=True, max_length=max_length)
         labels = [_label_number(label, label2id) for label in rows[label_column]]
         return {"input_ids": encoded["input_ids"], "labels": labels}
 
     return table.map(encode, batched=True, remove_columns=table.column_names)
 
 
-def _check_texts(texts: Sequence[Any], column: str) -> None:
-    empty = [text for text in texts if not isinstance(text, str) or not text.strip()]
-    if empty:
-        raise ValueError(f"Expected texts in the column {column!r}, got {empty[0]!r}: leave such rows out.")
+def _check_texts(texts: Sequence[Sequence[Any]], columns: Sequence[str]) -> None:
+    """One text of a pair may be empty, as some of GLUE's questions are."""
+    for row in zip(*texts, strict=True):
+        for text, column in zip(row, columns, strict=True):
+            if not isinstance(text, str):
+                raise ValueError(f"Expected texts in the column {column!r}, got {text!r}: leave such rows out.")
+        if not any(text.strip() for text in row):
+            raise ValueError(f"Expected texts in the columns {list(columns)}, got {list(row)}: leave such rows out.")
 
 
 def _label_number(label: Any, label2id: Mapping[str, int] | None) -> float | int:

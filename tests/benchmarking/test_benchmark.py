@@ -15,7 +15,7 @@ from hf_ssl.benchmarking.table import format_benchmark, format_comparison, read_
 from hf_ssl.cli import main
 from hf_ssl.planning.flops import count_flops
 from hf_ssl.planning.recipes import load_recipe
-from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec2_vision_config
 
 
 @pytest.fixture
@@ -133,6 +133,7 @@ def test_encoders_are_set_beside_those_of_transformers(recipe):
     theirs = counterpart(ours)
     assert (theirs.hidden_size, theirs.num_hidden_layers) == (768, 12)
     assert list(theirs.conv_dim) == list(ours.conv_dim)
+    assert counterpart(data2vec2_vision_config("base")).num_hidden_layers == 12  # two of ours are the prenet's
     with pytest.raises(ValueError, match="no encoder to set beside one of type 'best-rq'"):
         counterpart(best_rq_config("tiny"))
 

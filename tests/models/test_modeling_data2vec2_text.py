@@ -236,11 +236,15 @@ def test_answers_beyond_the_text_are_left_out() -> None:
     [
         ({"input_ids": torch.tensor([[4, 300]])}, r"from 0 to `config.vocab_size` - 1 = 299, .* from 4 to 300"),
         ({"input_ids": torch.tensor([[-1, 4]])}, "from -1 to 4"),
-        ({"input_ids": torch.full((1, 65), 4)}, "65 tokens is longer than the model's 64 positions"),
+        ({"input_ids": torch.full((1, 65), 4)}, "65 tokens is longer than the 64 that the model has"),
         ({"input_ids": torch.zeros(1, 0, dtype=torch.long)}, "at least one token"),
         ({"input_ids": torch.tensor([4, 5])}, r"shape \(batch_size, sequence_length\)"),
         ({"input_ids": torch.tensor([[4, 5], [1, 1]])}, "nothing but padding"),
         ({"input_ids": torch.tensor([[4, 5]]), "attention_mask": torch.ones(1, 3)}, "shape of `input_ids`"),
+        (
+            {"input_ids": torch.tensor([[4, 5]]), "position_ids": torch.tensor([[0, 0]])},
+            "`position_ids` are not taken",
+        ),
         ({}, "either `input_ids` or `inputs_embeds`"),
     ],
 )

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from huggingface_hub.errors import StrictDataclassError
 from training_helpers import QUICK, load_script, read_json, write_images
 from transformers import (
     AutoModelForImageClassification,
@@ -224,14 +223,10 @@ def test_images_go_on_with_a_folder_of_transformers(images: Path, tmp_path: Path
     stock.save_pretrained(tmp_path / "stock")
     make_image_processor(32).save_pretrained(tmp_path / "stock")
     flags = ["--model_name_or_path", str(tmp_path / "stock"), "--learning_rate", "0", "--save_strategy", "no"]
-    masks = {"num_mask_patches": 5, "min_mask_patches_per_block": 1, "max_mask_patches_per_block": 4}
-    with pytest.raises(StrictDataclassError, match="`num_mask_patches` must be between 1 and the number of patches"):
-        pretrain_images(images, tmp_path / "out", *flags)  # 120, of 16
-    (tmp_path / "stock" / "config.json").write_text(
-        json.dumps(json.loads((tmp_path / "stock" / "config.json").read_text()) | masks)
-    )
     model = pretrain_images(images, tmp_path / "out", *flags).model
-    assert (model.config.num_mask_patches, model.config.average_top_k_layers) == (5, 2)
+    assert (model.config.num_mask_patches, model.config.average_top_k_layers) == (9, 2)  # 120 of 196, of 16 patches
+    blocks = (model.config.min_mask_patches_per_block, model.config.max_mask_patches_per_block)
+    assert blocks == (1, 16)
     for name, tensor in stock.state_dict().items():
         assert name.startswith("pooler.") or torch.equal(model.data2vec_vision.state_dict()[name], tensor)
 

@@ -157,12 +157,30 @@ def test_regression_and_probe(tmp_path: Path, pretrained: Path) -> None:
     assert "eval_spearmanr" in read_json(out / "eval_results.json")
 
 
+def test_one_text_of_a_pair_may_be_empty_as_in_qqp(tmp_path: Path, pretrained: Path) -> None:
+    table = tmp_path / "t.json"
+    rows = (
+        '{"question1": "good one", "question2": "", "label": 0}',
+        '{"question1": "bad one", "question2": "good one", "label": 1}',
+    )
+    table.write_text("\n".join(rows))
+    flags = ["--task_name", "qqp", "--max_steps", "1"]
+    trainer = finetune(pretrained, table, tmp_path / "out", *flags)
+    alone, pair = (row["input_ids"] for row in trainer.train_dataset)
+    tokenizer = trainer.processing_class
+    assert alone == tokenizer("good one")["input_ids"] + [tokenizer.sep_token_id] * 2
+    assert pair == tokenizer("bad one", "good one")["input_ids"]
+    table.write_text(rows[0].replace("good one", " ") + "\n" + rows[1])
+    with pytest.raises(ValueError, match=r"columns \['question1', 'question2'\]"):
+        finetune(pretrained, table, tmp_path / "out", *flags)
+
+
 def test_tables_that_cannot_be_used(tmp_path: Path, pretrained: Path) -> None:
     table = write_table(tmp_path / "t.csv")
     with pytest.raises(ValueError, match="has no column 'premise'"):
         finetune(pretrained, table, tmp_path / "out", "--task_name", "mnli")
     table.write_text("sentence,label\n,good\nfine,bad\n")
-    with pytest.raises(ValueError, match="Expected texts in the column 'sentence'"):
+    with pytest.raises(ValueError, match="Expected texts in the column 'sentence', got None"):
         finetune(pretrained, table, tmp_path / "out", "--text_columns", "sentence")
     with pytest.raises(ValueError, match=r"an existing \.csv"):
         finetune(pretrained, tmp_path / "missing.csv", tmp_path / "out", "--text_columns", "sentence")
