@@ -2,7 +2,8 @@
 """Augmentation of waveforms for pre-training: noise, reverberation, gain, band limits, clipping, speed.
 
 Everything is drawn from the generator that is given, so that an item's augmentation depends on its seed alone. All but
-speed keep every sound at its sample: both views of an utterance stay aligned.
+speed keep every sound at its sample: both views of an utterance stay aligned. Libraries such as audiomentations draw
+from the process's global generators, so that an item would depend on those that its worker read before.
 """
 
 from dataclasses import dataclass, field, fields

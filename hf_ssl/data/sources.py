@@ -92,7 +92,15 @@ def load_audio_sources(
     if listed:
         tables.insert(0, scan.local(listed))
     scan.log_formats(sampling_rate)
+    _warn_of_few(tables, skipped)
     return _combine([table for table in tables if not _is_empty(table)], sources, skipped)
+
+
+def _warn_of_few(tables: Sequence[AudioTable], skipped: SkippedFiles) -> None:
+    """Says at once what would otherwise be read at the end of a run: that it knows less than half of the data."""
+    num_clips = sum(len(table) for table in tables if isinstance(table, datasets.Dataset))
+    if 0 < num_clips < skipped.count:
+        logger.warning(f"Only {num_clips} clip(s) are used: {skipped.summary()}.")
 
 
 class _Scan:

@@ -285,6 +285,17 @@ def test_sources_that_are_not(write_audio, tmp_path, skipped):
         load(tmp_path / "bad", skipped, min_seconds=1.0)
 
 
+def test_a_run_that_would_use_few_of_its_clips_says_so_at_once(write_audio, tmp_path, skipped, caplog):
+    write_audio("clips/a.wav", seconds=2.0)
+    load(tmp_path / "clips", skipped, min_seconds=1.0)
+    assert not caplog.messages
+    for name in "bc":
+        write_audio(f"clips/{name}.wav", seconds=0.1)
+    load(tmp_path / "clips", skipped, min_seconds=1.0)
+    assert caplog.messages == [f"Only 1 clip(s) are used: {skipped.summary()}."]
+    assert "2 too short" in caplog.text
+
+
 def test_name_that_is_not_on_the_hub(skipped, monkeypatch):
     def refuse(name, config, split, streaming):
         raise ConnectionError(f"Couldn't reach {name!r} on the Hub")
