@@ -6,7 +6,10 @@ what its `meta.json` says, never by its name.
 """
 
 from collections.abc import Callable
+from math import inf
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
 import pytest
 from parity import (
@@ -22,6 +25,8 @@ from parity import (
     check_functions,
 )
 from parity.golden import GoldenCase, find_cases
+
+from hf_ssl.models import attention
 
 CHECKS: dict[tuple[str, str], Callable[[GoldenCase, Path], None]] = {
     ("data2vec2", "AUDIO"): check_data2vec2_audio.check,
@@ -40,10 +45,25 @@ CHECKS: dict[tuple[str, str], Callable[[GoldenCase, Path], None]] = {
     ("BEST-RQ quantizer", ""): check_best_rq.check_quantizer,
 }
 
+# Families whose attention is ours: not those that transformers' own classes compute, nor functions without a network.
+ATTENDING = [kind for kind in CHECKS if kind[0] in ("data2vec2", "data2vec1-audio", "data2vec-aqc", "BEST-RQ")] + [
+    ("finetuned", "wav2vec_ctc of data2vec2"),
+    ("finetuned", "mae_image_classification"),
+    ("finetuned", "data2vec_text_classification"),
+]
+# The ways that attention is computed on a CPU, each for all layers instead of where it is fastest.
+ATTENTION: dict[str, dict[str, Any]] = {
+    "fused": {"_is_fused_badly": lambda *_: False},
+    "written out": {"_is_fused_badly": lambda *_: True, "_MANY_SCORES": inf},
+    "in blocks": {"_is_fused_badly": lambda *_: True, "_MANY_SCORES": 0},
+}
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         cases = find_cases(metafunc.config.getoption("--golden"))
+        if "way" in metafunc.fixturenames:
+            cases = [case for case in cases if case.kind in ATTENDING]
         metafunc.parametrize("case", [pytest.param(case, id=case.folder.name) for case in cases])
 
 
@@ -54,3 +74,24 @@ def test_there_are_cases(request: pytest.FixtureRequest) -> None:
 def test_parity(case: GoldenCase, tmp_path: Path) -> None:
     assert case.kind in CHECKS, f"{case.folder} is of the unknown family {case.kind}"
     CHECKS[case.kind](case, tmp_path / "converted")
+
+
+@pytest.mark.parametrize("way", ATTENTION)
+def test_parity_of_every_way_of_attention(
+    case: GoldenCase, way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Small cases would take one way only; and the way that is meant is the one that runs."""
+    for name, value in ATTENTION[way].items():
+        monkeypatch.setattr(attention, name, value)
+    kernels = {
+        "fused": (attention.F, "scaled_dot_product_attention"),
+        "written out": (attention, "eager_attention_forward"),
+        "in blocks": (attention, "attend_in_blocks"),
+    }
+    spies = {name: Mock(wraps=getattr(*kernel)) for name, kernel in kernels.items()}
+    for name, kernel in kernels.items():
+        monkeypatch.setattr(*kernel, spies[name])
+    CHECKS[case.kind](case, tmp_path / "converted")
+    called = {name for name, spy in spies.items() if spy.called}
+    # transformers' own encoder, whose features are compared too, has its own choice: fused.
+    assert called == ({way, "fused"} if case.kind[0] == "data2vec1-audio" else {way})
