@@ -55,6 +55,17 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
     def _copied_stages(self) -> Mapping[str, nn.Module]:
         return {"embeddings": self.data2vec_text.embeddings} if self.config.teacher_scope == "layers" else {}
 
+    def resize_token_embeddings(self, *args, **kwargs) -> nn.Embedding:
+        """As everywhere in transformers. The teacher's table goes with it: it keeps its own vectors, and tokens that
+        are new get the student's."""
+        table = super().resize_token_embeddings(*args, **kwargs)
+        averages = self.teacher.get_submodule("embeddings.word_embeddings")
+        assert isinstance(averages, nn.Embedding)
+        old, new = averages.weight[: len(table.weight)], table.weight[len(averages.weight) :]
+        averages.weight = nn.Parameter(torch.cat([old, new.detach().to(old)]), requires_grad=False)
+        averages.num_embeddings, averages.padding_idx = table.num_embeddings, table.padding_idx
+        return table
+
     @can_return_tuple
     def forward(
         self,

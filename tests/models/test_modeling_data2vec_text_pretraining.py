@@ -154,6 +154,35 @@ def test_loss_falls():
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.parametrize("scope", ["layers", "model"])
+def test_new_tokens_are_new_to_the_teacher_too(scope: str, tmp_path: Path):
+    model, batch = make_model(teacher_scope=scope), make_batch()
+    train_a_step(model)
+    before = model.teacher.embeddings.word_embeddings.weight.clone()
+    model.resize_token_embeddings(33)
+    table, averages = model.data2vec_text.embeddings.word_embeddings, model.teacher.embeddings.word_embeddings
+    assert torch.equal(averages.weight[:30], before)
+    assert torch.equal(averages.weight[30:], table.weight[30:])
+    assert not averages.weight.requires_grad
+    batch["labels"] = batch["labels"].masked_fill(batch["labels"] != -100, 32)
+    assert torch.isfinite(model(**batch).loss)
+    train_a_step(model)
+    model.save_pretrained(tmp_path)
+    opened = Data2VecTextForPreTraining.from_pretrained(tmp_path)
+    assert torch.equal(opened.teacher.embeddings.word_embeddings.weight, averages.weight)
+
+    model.resize_token_embeddings(30)
+    assert model.teacher.embeddings.word_embeddings.weight.shape == (30, 16)
+    train_a_step(model)
+
+
+def test_resizing_keeps_the_teachers_precision():
+    model = make_model().to(torch.bfloat16)
+    model.resize_token_embeddings(33)
+    assert model.data2vec_text.embeddings.word_embeddings.weight.dtype == torch.bfloat16
+    assert model.teacher.embeddings.word_embeddings.weight.dtype == torch.float32
+
+
 def test_bad_input():
     batch = make_batch()
     with pytest.raises(ValueError, match="`labels` are needed"):

@@ -10,10 +10,37 @@ import torch
 from transformers.testing_utils import torch_device
 from transformers_suite import declare_model_classes, load_model_tester_mixin
 
-from hf_ssl import Data2VecAudioForPreTraining, Data2VecAudioPreTrainingConfig
+from hf_ssl import (
+    Data2VecAudioForPreTraining,
+    Data2VecAudioPreTrainingConfig,
+    Data2VecTextForPreTraining,
+    Data2VecTextPreTrainingConfig,
+    Data2VecVisionForPreTraining,
+    Data2VecVisionPreTrainingConfig,
+)
 
 suite = load_model_tester_mixin()
 declare_model_classes("data2vec-audio", {"MODEL_FOR_PRETRAINING_MAPPING_NAMES": "Data2VecAudioForPreTraining"})
+declare_model_classes("data2vec-text", {"MODEL_FOR_PRETRAINING_MAPPING_NAMES": "Data2VecTextForPreTraining"})
+declare_model_classes("data2vec-vision", {"MODEL_FOR_PRETRAINING_MAPPING_NAMES": "Data2VecVisionForPreTraining"})
+
+
+class Data2VecPreTrainingSuite(suite.ModelTesterMixin):
+    """What the tests of all modalities share."""
+
+    has_attentions = False  # `Data2VecForPreTrainingOutput` has neither attentions nor hidden states
+
+    @unittest.skip(reason="the output has no hidden states")
+    def test_hidden_states_output(self) -> None:
+        pass
+
+    @unittest.skip(reason="the output has no hidden states")
+    def test_retain_grad_hidden_states_attentions(self) -> None:
+        pass
+
+    @unittest.skip(reason="the test subtracts outputs, and masks are among them")
+    def test_model_outputs_equivalence(self) -> None:
+        pass
 
 
 class Data2VecAudioPreTrainingTester:
@@ -54,9 +81,8 @@ class Data2VecAudioPreTrainingTester:
         return self.get_config(), {"input_values": input_values, "attention_mask": attention_mask}
 
 
-class Data2VecAudioForPreTrainingTest(suite.ModelTesterMixin, unittest.TestCase):
+class Data2VecAudioForPreTrainingTest(Data2VecPreTrainingSuite, unittest.TestCase):
     all_model_classes = (Data2VecAudioForPreTraining,)
-    has_attentions = False  # `Data2VecForPreTrainingOutput` has neither attentions nor hidden states
     test_resize_embeddings = False  # audio has no token embeddings
 
     def setUp(self) -> None:
@@ -84,14 +110,114 @@ class Data2VecAudioForPreTrainingTest(suite.ModelTesterMixin, unittest.TestCase)
     def test_model_get_set_embeddings(self) -> None:
         pass
 
-    @unittest.skip(reason="the output has no hidden states")
-    def test_hidden_states_output(self) -> None:
-        pass
 
-    @unittest.skip(reason="the output has no hidden states")
-    def test_retain_grad_hidden_states_attentions(self) -> None:
-        pass
+class Data2VecTextPreTrainingTester:
+    """Makes the tiny config and the inputs; the suite reads the attributes."""
 
-    @unittest.skip(reason="the test subtracts outputs, and masks are among them")
-    def test_model_outputs_equivalence(self) -> None:
+    batch_size = 7  # as above
+    seq_length = 12
+    is_training = True
+    hidden_size = 16
+    num_hidden_layers = 2
+    num_attention_heads = 2
+    vocab_size = 99
+
+    def get_config(self) -> Data2VecTextPreTrainingConfig:
+        return Data2VecTextPreTrainingConfig(
+            vocab_size=self.vocab_size,
+            max_position_embeddings=64,
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_hidden_layers,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=20,
+            average_top_k_layers=2,
+        )
+
+    def prepare_config_and_inputs_for_common(self) -> tuple[Data2VecTextPreTrainingConfig, dict[str, torch.Tensor]]:
+        attention_mask = torch.ones(self.batch_size, self.seq_length, dtype=torch.long, device=torch_device)
+        attention_mask[1:, 10:] = 0
+        # ids from 4 on: nothing but the mask is padding
+        input_ids = suite.ids_tensor([self.batch_size, self.seq_length], self.vocab_size - 4) + 4
+        return self.get_config(), {"input_ids": input_ids, "attention_mask": attention_mask}
+
+
+class Data2VecTextForPreTrainingTest(Data2VecPreTrainingSuite, unittest.TestCase):
+    all_model_classes = (Data2VecTextForPreTraining,)
+
+    def setUp(self) -> None:
+        self.model_tester = Data2VecTextPreTrainingTester()
+
+    def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
+        inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels=return_labels)
+        labels = torch.full((self.model_tester.batch_size, self.model_tester.seq_length), -100, device=torch_device)
+        labels[:, 2:6] = 5  # what was masked there
+        return inputs | {"labels": labels}
+
+    def test_config(self) -> None:
+        config_tester = suite.ConfigTester(
+            self, config_class=Data2VecTextPreTrainingConfig, hidden_size=48, average_top_k_layers=2
+        )
+        config_tester.run_common_tests()
+
+
+class Data2VecVisionPreTrainingTester:
+    """Makes the tiny config and the inputs; the suite reads the attributes."""
+
+    batch_size = 7  # as above
+    is_training = True
+    hidden_size = 16
+    num_hidden_layers = 2
+    num_attention_heads = 2
+
+    def get_config(self) -> Data2VecVisionPreTrainingConfig:
+        return Data2VecVisionPreTrainingConfig(
+            image_size=16,
+            patch_size=4,
+            hidden_size=self.hidden_size,
+            num_hidden_layers=self.num_hidden_layers,
+            num_attention_heads=self.num_attention_heads,
+            intermediate_size=20,
+            out_indices=[0, 0, 1, 1],
+            layer_scale_init_value=0.1,
+            drop_path_rate=0.0,
+            num_mask_patches=6,
+            min_mask_patches_per_block=2,
+            max_mask_patches_per_block=6,
+            average_top_k_layers=2,
+        )
+
+    def prepare_config_and_inputs_for_common(
+        self,
+    ) -> tuple[Data2VecVisionPreTrainingConfig, dict[str, torch.Tensor]]:
+        config = self.get_config()
+        shape = [self.batch_size, config.num_channels, config.image_size, config.image_size]
+        return config, {"pixel_values": suite.floats_tensor(shape)}
+
+
+class Data2VecVisionForPreTrainingTest(Data2VecPreTrainingSuite, unittest.TestCase):
+    all_model_classes = (Data2VecVisionForPreTraining,)
+    test_resize_embeddings = False  # images have no token embeddings
+
+    def setUp(self) -> None:
+        self.model_tester = Data2VecVisionPreTrainingTester()
+
+    def _prepare_for_class(self, inputs_dict, model_class, return_labels=False):
+        inputs = super()._prepare_for_class(inputs_dict, model_class, return_labels=return_labels)
+        shape = (self.model_tester.batch_size, self.model_tester.get_config().num_patches)
+        bool_masked_pos = torch.zeros(shape, dtype=torch.bool, device=torch_device)
+        bool_masked_pos[:, 2:8] = True
+        return inputs | {"bool_masked_pos": bool_masked_pos}
+
+    def test_config(self) -> None:
+        config_tester = suite.ConfigTester(
+            self,
+            config_class=Data2VecVisionPreTrainingConfig,
+            has_text_modality=False,
+            hidden_size=48,
+            average_top_k_layers=2,
+        )
+        config_tester.run_common_tests()
+
+    @unittest.skip(reason="images have no token embeddings")
+    def test_model_get_set_embeddings(self) -> None:
         pass
