@@ -13,10 +13,14 @@ from transformers import (
     AutoModel,
     AutoModelForPreTraining,
     AutoTokenizer,
+    Data2VecTextConfig,
     PreTrainedModel,
 )
 
+from .models.modeling_data2vec_text_pretraining import Data2VecTextForPreTraining
 from .models.self_distillation import SelfDistillationModel
+
+LoadedEncoder = tuple[PreTrainedModel, dict[str, torch.Tensor]]
 
 
 def export_encoder(
@@ -49,12 +53,10 @@ def export_encoder(
     out_dir = Path(out_dir)
     if (out_dir / "config.json").exists():
         raise FileExistsError(f"{out_dir} holds a model already: choose another folder, or remove it.")
-    if weights == "teacher":
-        encoder = _load_teacher(model_name_or_path, dtype)
-    else:
-        encoder = AutoModel.from_pretrained(model_name_or_path, dtype=dtype or "auto")
+    load = _load_teacher if weights == "teacher" else _load_student
+    encoder, state = load(model_name_or_path, dtype or "auto")
     preprocessor = _load_preprocessor(model_name_or_path, encoder.main_input_name)
-    encoder.save_pretrained(out_dir)
+    encoder.save_pretrained(out_dir, state_dict=state)
     preprocessor.save_pretrained(out_dir)
     return out_dir
 
@@ -70,13 +72,23 @@ def _load_preprocessor(model_name_or_path: str | os.PathLike, main_input_name: s
             return AutoFeatureExtractor.from_pretrained(model_name_or_path)
 
 
-def _load_teacher(model_name_or_path: str | os.PathLike, dtype: torch.dtype | None) -> PreTrainedModel:
+def _load_student(model_name_or_path: str | os.PathLike, dtype: torch.dtype | str) -> LoadedEncoder:
+    """Without the weights that the folder has not, such as a pooler, which would be random."""
+    encoder, report = AutoModel.from_pretrained(model_name_or_path, dtype=dtype, output_loading_info=True)
+    state = encoder.state_dict()
+    return encoder, {name: tensor for name, tensor in state.items() if name not in report["missing_keys"]}
+
+
+def _load_teacher(model_name_or_path: str | os.PathLike, dtype: torch.dtype | str) -> LoadedEncoder:
     """The student's encoder with the teacher's weights, cast to its type, where the teacher has them."""
     config = AutoConfig.from_pretrained(model_name_or_path)
     if type(config) not in AutoModelForPreTraining._model_mapping:
         raise ValueError(f"{model_name_or_path} is a model of type {config.model_type!r}, which has no teacher.")
-    model, report = AutoModelForPreTraining.from_pretrained(
-        model_name_or_path, config=config, dtype=dtype or "auto", output_loading_info=True
+    # named, because the Auto class opens transformers' masked language model
+    is_data2vec_text = isinstance(config, Data2VecTextConfig)
+    model_class: Any = Data2VecTextForPreTraining if is_data2vec_text else AutoModelForPreTraining
+    model, report = model_class.from_pretrained(
+        model_name_or_path, config=config, dtype=dtype, output_loading_info=True
     )
     has_teacher = isinstance(model, SelfDistillationModel)
     if not has_teacher:
@@ -89,4 +101,4 @@ def _load_teacher(model_name_or_path: str | os.PathLike, dtype: torch.dtype | No
     encoder, teacher = model.base_model, model.teacher.state_dict()
     del teacher["num_updates"]
     encoder.load_state_dict(encoder.state_dict() | teacher)  # copies, and so casts
-    return encoder
+    return encoder, encoder.state_dict()

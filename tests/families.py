@@ -6,7 +6,7 @@ A new family gets all of them by one entry in `FAMILIES`.
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import transformers
@@ -27,6 +27,8 @@ from hf_ssl.models.configuration_data2vec2_text import TEXT_AUTO_MAP
 from hf_ssl.models.configuration_data2vec2_vision import VISION_AUTO_MAP
 from hf_ssl.models.configuration_data2vec_aqc import DATA2VEC_AQC_AUTO_MAP
 from hf_ssl.models.configuration_data2vec_pretraining import AUDIO_AUTO_MAP as DATA2VEC_AUDIO_AUTO_MAP
+from hf_ssl.models.configuration_data2vec_pretraining import TEXT_AUTO_MAP as DATA2VEC_TEXT_AUTO_MAP
+from hf_ssl.models.configuration_data2vec_pretraining import VISION_AUTO_MAP as DATA2VEC_VISION_AUTO_MAP
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
 from hf_ssl.training.model_sizes import (
     best_rq_config,
@@ -35,6 +37,8 @@ from hf_ssl.training.model_sizes import (
     data2vec2_vision_config,
     data2vec_aqc_config,
     data2vec_audio_config,
+    data2vec_text_config,
+    data2vec_vision_config,
 )
 
 
@@ -52,6 +56,8 @@ class Family(NamedTuple):
         save_processors: Writes what users load beside the model.
         processors: The Auto classes that open what it wrote.
         has_own_encoder: Whether encoder and heads are the package's own, and not transformers'.
+        has_auto_class: Whether `AutoModelForPreTraining` opens its folders as the family's class; where it opens them
+            as one of transformers, the family's has to be named.
     """
 
     name: str
@@ -64,6 +70,7 @@ class Family(NamedTuple):
     save_processors: Callable[[Path], None]
     processors: tuple[str, ...]
     has_own_encoder: bool = True
+    has_auto_class: bool = True
 
 
 def make_audio_inputs(batch_size: int, num_samples: int) -> dict[str, torch.Tensor]:
@@ -250,6 +257,53 @@ FAMILIES = [
         has_own_encoder=False,
     ),
     Family(
+        name="data2vec-text",
+        make_config=lambda: data2vec_text_config(
+            "tiny",
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+            initializer_range=0.2,
+            num_labels=2,  # transformers' head for answers takes no other number
+        ),
+        classes={
+            "AutoModel": transformers.Data2VecTextModel,
+            "AutoModelForPreTraining": hf_ssl.Data2VecTextForPreTraining,
+            "AutoModelForSequenceClassification": transformers.Data2VecTextForSequenceClassification,
+            "AutoModelForTokenClassification": transformers.Data2VecTextForTokenClassification,
+            "AutoModelForQuestionAnswering": transformers.Data2VecTextForQuestionAnswering,
+        },
+        auto_map=DATA2VEC_TEXT_AUTO_MAP,
+        make_inputs=make_text_inputs,
+        has_teacher=True,
+        lengths=(20, 33),
+        save_processors=save_text_processors,
+        processors=("AutoTokenizer",),
+        has_own_encoder=False,
+        has_auto_class=False,
+    ),
+    Family(
+        name="data2vec-vision",
+        make_config=lambda: data2vec_vision_config(
+            "tiny",
+            attention_probs_dropout_prob=0.0,
+            drop_path_rate=0.0,
+            initializer_range=0.2,
+            num_labels=3,
+        ),
+        classes={
+            "AutoModel": transformers.Data2VecVisionModel,
+            "AutoModelForPreTraining": hf_ssl.Data2VecVisionForPreTraining,
+            "AutoModelForImageClassification": transformers.Data2VecVisionForImageClassification,
+        },
+        auto_map=DATA2VEC_VISION_AUTO_MAP,
+        make_inputs=make_images,
+        has_teacher=True,
+        lengths=(32, 32),
+        save_processors=save_image_processor,
+        processors=("AutoImageProcessor", "AutoProcessor"),
+        has_own_encoder=False,
+    ),
+    Family(
         name="data2vec-aqc",
         make_config=lambda: data2vec_aqc_config(
             "tiny",
@@ -279,6 +333,8 @@ FAMILIES = [
 
 WITH_OWN_ENCODER = [family for family in FAMILIES if family.has_own_encoder]
 WITH_OWN_ENCODER_NAMES = [family.name for family in WITH_OWN_ENCODER]
+WITH_ENCODER_OF_TRANSFORMERS = [family for family in FAMILIES if not family.has_own_encoder]
+WITH_ENCODER_OF_TRANSFORMERS_NAMES = [family.name for family in WITH_ENCODER_OF_TRANSFORMERS]
 WITH_TEACHER = [family for family in FAMILIES if family.has_teacher]
 WITH_TEACHER_NAMES = [family.name for family in WITH_TEACHER]
 
@@ -293,10 +349,19 @@ EVERY_CLASS = [
 EVERY_CLASS_NAMES = [f"{family.name}-{auto_class}" for family, auto_class in EVERY_CLASS]
 
 
-def make_model(family: Family, auto_class: str) -> PreTrainedModel:
+def make_model(family: Family, auto_class: str, attn_implementation: str | None = None) -> PreTrainedModel:
     """The class's model with seeded random weights, in evaluation mode."""
     torch.manual_seed(0)
-    return family.classes[auto_class](family.make_config()).eval()
+    config = family.make_config()
+    config._attn_implementation = attn_implementation
+    return family.classes[auto_class](config).eval()
+
+
+def opener(family: Family, auto_class: str) -> Any:
+    """The class whose `from_pretrained` opens a folder as that of the family."""
+    if auto_class == "AutoModelForPreTraining" and not family.has_auto_class:
+        return family.classes[auto_class]
+    return getattr(transformers, auto_class)
 
 
 # In this order: what is of masked frames, which are random, only where there is nothing else.
@@ -305,6 +370,8 @@ MAIN_OUTPUTS = ("last_hidden_state", "targets", "codes", "logits", "start_logits
 
 def main_output(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """The tensor that a class is there for."""
+    if isinstance(model, hf_ssl.Data2VecTextForPreTraining):  # which has to know the masked tokens
+        inputs = inputs | {"labels": inputs["input_ids"]}
     output = model(**inputs)
     for name in MAIN_OUTPUTS:
         if name in output:

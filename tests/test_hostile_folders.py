@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import torch
 from conversion.test_hostile_files import Call
-from families import FAMILIES, FAMILY_NAMES, Family, make_model
+from families import FAMILIES, FAMILY_NAMES, Family, make_model, opener
 from transformers import AutoFeatureExtractor, AutoModelForPreTraining, AutoTokenizer
 
 from hf_ssl.inference import load_encoder
@@ -85,23 +85,25 @@ HOSTILE_CONFIGS: dict[str, Change] = {
 }
 
 
-def assert_refused(folder: Path, canary: Path) -> None:
+def assert_refused(folder: Path, canary: Path, auto_class: Any = AutoModelForPreTraining) -> None:
     with pytest.raises(Exception, match=r"(?s)\w+ \w+") as error:  # a sentence
-        AutoModelForPreTraining.from_pretrained(folder, trust_remote_code=False)
+        auto_class.from_pretrained(folder, trust_remote_code=False)
     assert not isinstance(error.value, AttributeError | ZeroDivisionError | IndexError | MemoryError)
     assert not canary.exists()
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
 def test_damaged_weights(family: Family, change_folder: Callable, tmp_path: Path) -> None:
+    auto_class = opener(family, "AutoModelForPreTraining")
     for change in DAMAGED_WEIGHTS.values():
-        assert_refused(change_folder(change, family.name), tmp_path / "canary")
+        assert_refused(change_folder(change, family.name), tmp_path / "canary", auto_class)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
 def test_hostile_configurations(family: Family, change_folder: Callable, tmp_path: Path) -> None:
+    auto_class = opener(family, "AutoModelForPreTraining")
     for change in HOSTILE_CONFIGS.values():
-        assert_refused(change_folder(change, family.name), tmp_path / "canary")
+        assert_refused(change_folder(change, family.name), tmp_path / "canary", auto_class)
 
 
 @pytest.mark.parametrize("change", [*DAMAGED_WEIGHTS.values(), *HOSTILE_CONFIGS.values()])

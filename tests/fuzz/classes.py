@@ -12,21 +12,7 @@ from fuzz.properties import Case
 from hypothesis import strategies as st
 from transformers import PreTrainedConfig, PreTrainedModel
 
-from hf_ssl import (
-    Data2VecTextForPreTraining,
-    Data2VecTextPreTrainingConfig,
-    Data2VecVisionForPreTraining,
-    Data2VecVisionPreTrainingConfig,
-)
-
-TINY = {
-    "hidden_size": 16,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 2,
-    "intermediate_size": 24,
-    "initializer_range": 0.2,
-    "average_top_k_layers": 2,
-}
+from hf_ssl import Data2VecTextForPreTraining
 
 
 class ClassToTry(NamedTuple):
@@ -45,22 +31,18 @@ class ClassToTry(NamedTuple):
     task: str
 
 
-def _text_config() -> PreTrainedConfig:
-    return Data2VecTextPreTrainingConfig(**TINY, vocab_size=30, max_position_embeddings=20)
-
-
-def _vision_config() -> PreTrainedConfig:
-    masks = {"num_mask_patches": 20, "min_mask_patches_per_block": 2, "max_mask_patches_per_block": 12}
-    return Data2VecVisionPreTrainingConfig(**TINY, **masks, image_size=24, patch_size=4, out_indices=(0, 0, 1, 1))
+def _task(model_class: type[PreTrainedModel], auto_class: str) -> str:
+    return "masked tokens" if model_class is Data2VecTextForPreTraining else auto_class
 
 
 CLASSES = [
-    *(
-        ClassToTry(f"{family.name}-{task}", family.classes[task], family.make_config, task)
-        for family, task in EVERY_CLASS
-    ),
-    ClassToTry("data2vec-text", Data2VecTextForPreTraining, _text_config, "masked tokens"),
-    ClassToTry("data2vec-vision", Data2VecVisionForPreTraining, _vision_config, "AutoModelForPreTraining"),
+    ClassToTry(
+        f"{family.name}-{auto_class}",
+        family.classes[auto_class],
+        family.make_config,
+        _task(family.classes[auto_class], auto_class),
+    )
+    for family, auto_class in EVERY_CLASS
 ]
 NAMES = [entry.name for entry in CLASSES]
 

@@ -18,6 +18,7 @@ from families import (
     Family,
     main_output,
     make_model,
+    opener,
 )
 from transformers import AutoConfig
 
@@ -52,9 +53,7 @@ def test_folder_opens_as_every_class(family: Family, saved_as: str, tmp_path: Pa
     model.save_pretrained(tmp_path)
     for auto_class, model_class in family.classes.items():
         # heads of the same name may have different shapes, as in transformers' own families
-        opened = getattr(transformers, auto_class).from_pretrained(
-            tmp_path, ignore_mismatched_sizes=auto_class != saved_as
-        )
+        opened = opener(family, auto_class).from_pretrained(tmp_path, ignore_mismatched_sizes=auto_class != saved_as)
         assert type(opened) is model_class
         encoder, original = opened.base_model, model.base_model
         assert all(torch.equal(tensor, encoder.state_dict()[name]) for name, tensor in original.state_dict().items())
@@ -64,7 +63,7 @@ def test_folder_opens_as_every_class(family: Family, saved_as: str, tmp_path: Pa
 def test_save_and_load_gives_the_same_output(family: Family, auto_class: str, tmp_path: Path) -> None:
     model = make_model(family, auto_class)
     model.save_pretrained(tmp_path)
-    opened = getattr(transformers, auto_class).from_pretrained(tmp_path)
+    opened = opener(family, auto_class).from_pretrained(tmp_path)
     inputs = family.make_inputs(2, family.lengths[0])
     with torch.no_grad():
         assert torch.equal(main_output(opened, inputs), main_output(model, inputs))
@@ -96,6 +95,6 @@ def test_encoder_of_a_pretrained_folder_loads_without_noise(
 def test_teacher_keeps_float32_under_any_dtype(family: Family, tmp_path: Path) -> None:
     make_model(family, "AutoModelForPreTraining").save_pretrained(tmp_path)
     for dtype in (torch.bfloat16, torch.float16):
-        model = transformers.AutoModelForPreTraining.from_pretrained(tmp_path, dtype=dtype)
+        model = opener(family, "AutoModelForPreTraining").from_pretrained(tmp_path, dtype=dtype)
         assert {parameter.dtype for parameter in model.teacher.parameters()} == {torch.float32}
         assert {parameter.dtype for parameter in model.base_model.parameters()} == {dtype}
