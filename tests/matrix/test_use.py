@@ -8,12 +8,15 @@ import onnxruntime
 import pytest
 import torch
 import transformers
-from families import EVERY_CLASS, EVERY_CLASS_NAMES, FAMILIES, FAMILY_NAMES, Family, main_output, make_model
+from families import EVERY_CLASS, FAMILIES, FAMILY_NAMES, WITH_ENCODER_OF_TRANSFORMERS, Family, main_output, make_model
 from peft import LoraConfig, PeftModel, get_peft_model
 from torch.export import Dim
 
+# Every class of ours, and the encoders of transformers that some of ours pre-train.
+CLASSES = EVERY_CLASS + [(family, "AutoModel") for family in WITH_ENCODER_OF_TRANSFORMERS]
+CLASS_NAMES = [f"{family.name}-{auto_class}" for family, auto_class in CLASSES]
 EXPORTED = ("AutoModel", "AutoModelForCTC", "AutoModelForImageClassification", "AutoModelForSequenceClassification")
-CLASSES_TO_EXPORT = [(family, auto_class) for family, auto_class in EVERY_CLASS if auto_class in EXPORTED]
+CLASSES_TO_EXPORT = [(family, auto_class) for family, auto_class in CLASSES if auto_class in EXPORTED]
 CLASS_NAMES_TO_EXPORT = [f"{family.name}-{auto_class}" for family, auto_class in CLASSES_TO_EXPORT]
 
 
@@ -49,7 +52,7 @@ def test_lora_trains_saves_loads_and_merges(family: Family, tmp_path: Path) -> N
         torch.testing.assert_close(merged(**inputs).last_hidden_state, expected, rtol=1e-3, atol=1e-4)
 
 
-@pytest.mark.parametrize(("family", "auto_class"), EVERY_CLASS, ids=EVERY_CLASS_NAMES)
+@pytest.mark.parametrize(("family", "auto_class"), CLASSES, ids=CLASS_NAMES)
 def test_whole_forward_is_one_graph(family: Family, auto_class: str) -> None:
     if auto_class == "AutoModelForPreTraining":
         pytest.skip("frames are gathered by masks that only the data know; training it compiled is tested by family")
@@ -74,8 +77,8 @@ def test_export_with_any_batch_and_length(family: Family, auto_class: str) -> No
 
 @pytest.mark.parametrize(("family", "auto_class"), CLASSES_TO_EXPORT, ids=CLASS_NAMES_TO_EXPORT)
 def test_onnx_with_any_batch_and_length(family: Family, auto_class: str, tmp_path: Path) -> None:
-    model = make_model(family, auto_class)
-    model.set_attn_implementation("eager")  # torch 2.13 cannot decompose sdpa on a CPU with dynamic shapes
+    # torch 2.13 cannot decompose sdpa on a CPU with dynamic shapes
+    model = make_model(family, auto_class, attn_implementation="eager")
     inputs = family.make_inputs(2, family.lengths[0])
     torch.onnx.export(
         model,

@@ -154,6 +154,23 @@ def test_loss_falls():
     assert losses[-1] < 0.5 * losses[0]
 
 
+@pytest.mark.parametrize("way", ["checkpointed", "compiled"])
+def test_ways_of_training_give_the_same_gradients(way: str):
+    gradients = []
+    for is_plain in (True, False):
+        model = make_model().train()
+        if way == "checkpointed" and not is_plain:
+            model.gradient_checkpointing_enable()
+        elif not is_plain:
+            torch.compiler.reset()
+            model.compile(backend="aot_eager")
+        model(**make_batch()).loss.backward()
+        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
+    assert gradients[0].keys() == gradients[1].keys()
+    for name, gradient in gradients[0].items():
+        torch.testing.assert_close(gradient, gradients[1][name])
+
+
 @pytest.mark.parametrize("scope", ["layers", "model"])
 def test_new_tokens_are_new_to_the_teacher_too(scope: str, tmp_path: Path):
     model, batch = make_model(teacher_scope=scope), make_batch()
