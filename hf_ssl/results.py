@@ -1,8 +1,8 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Append-only files of measured figures, one JSON object per line, each with what it takes to measure it again.
 
-Commands that measure append to such a file (`--results FILE`). Reports, cards of runs, and those tables of the project's
-pages that stand between `results` or `replication` marks are made of them.
+Commands that measure append to such a file (`--results FILE`). Reports, cards of runs, and those tables of the
+project's pages that stand between `results` or `replication` marks are made of them.
 """
 
 import json
