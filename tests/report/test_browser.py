@@ -48,9 +48,9 @@ def proxy():
         server.shutdown()
 
 
-def load(page: Path, proxy, tmp_path: Path) -> str:
+def load(page: Path, proxy, tmp_path: Path, *more_flags: str) -> str:
     """The document after its script ran, with what the console and the network's log said."""
-    flags = [*QUIET, f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0"]
+    flags = [*QUIET, *more_flags, f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0"]
     flags += [f"--proxy-server=127.0.0.1:{proxy.server_address[1]}", f"--log-net-log={tmp_path / 'net.json'}"]
     command = [str(BROWSER), *flags, "--virtual-time-budget=2000", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
@@ -91,6 +91,30 @@ def test_values_are_shown_under_the_pointer(make_run, proxy, tmp_path):
     readout = load(path, proxy, tmp_path).split('class="readout">')[1].split("</p>")[0]
     assert "step" in readout
     assert 100 < int(readout.split("step ")[1].split("<")[0]) < 300  # of 400
+
+
+def luminance(colour: str) -> float:
+    """From 0 (black) to 1 (white), of `rgb(red, green, blue)`."""
+    red, green, blue = (int(part) / 255 for part in colour.removeprefix("rgb(").removesuffix(")").split(","))
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+@pytest.mark.parametrize(("preference", "is_dark"), [("0", True), ("1", False)], ids=["dark", "light"])
+def test_the_page_is_as_dark_as_the_reader_prefers(make_run, proxy, tmp_path, preference, is_dark):
+    path = write_report(make_run())
+    ask = """<script>
+      const style = getComputedStyle(document.body);
+      document.body.dataset.colours = style.backgroundColor + ";" + style.color;
+    </script></body>"""
+    path.write_text(path.read_text().replace("</body>", ask))
+    document = load(path, proxy, tmp_path, f"--blink-settings=preferredColorScheme={preference}")
+    background, text = map(luminance, document.split('data-colours="')[1].split('"')[0].split(";"))
+    if is_dark:
+        assert background < 0.2
+        assert text > 0.7
+    else:
+        assert background > 0.9
+        assert text < 0.2
 
 
 def test_the_check_itself_sees_requests_and_errors(proxy, tmp_path):
