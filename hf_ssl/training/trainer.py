@@ -370,10 +370,19 @@ class PreTrainingTrainer(AudioTrainer):
     @torch.no_grad()
     def _record(self, inputs: Mapping[str, torch.Tensor], outputs: Any) -> None:
         self._audio_samples += self.num_samples(inputs)
+        self._record_padding(inputs)
         for name, value in self.step_metrics(outputs).items():
             self._add_figure(name, value)
         features = self.convolution_features(outputs)
         self._frames = None if features is None else sample_frames(*features)
+
+    def _record_padding(self, inputs: Mapping[str, torch.Tensor]) -> None:
+        """All positions of a log's batches together; images have none that are padding. Nothing waits for a GPU."""
+        attention_mask = inputs.get("attention_mask")
+        if attention_mask is None:
+            return
+        self._sums["padding_share"] += (attention_mask == 0).sum().float()
+        self._counts["padding_share"] += torch.full((), float(attention_mask.numel()), device=attention_mask.device)
 
     def _add_figure(self, name: str, value: torch.Tensor) -> None:
         is_number = ~torch.isnan(value)
@@ -386,7 +395,7 @@ class PreTrainingTrainer(AudioTrainer):
         super().log(logs, start_time)
 
     def _read_meters(self) -> dict[str, float]:
-        """Averages over all processes since the last log; the rank is of each process's last batch."""
+        """Averages, and shares, over all processes since the last log; the rank is of each process's last batch."""
         if self._frames is not None:
             frames, is_real = self._frames
             self._add_figure("convolution_rank", effective_rank(frames[is_real]).to(frames.device))

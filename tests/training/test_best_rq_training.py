@@ -77,6 +77,7 @@ def test_logs(recordings, tmp_path):
     for entry in logs_of(trainer):
         assert 0 <= entry["masked_accuracy"] <= 1
         assert 0.1 < entry["masked_share"] < 0.7
+        assert 0 < entry["padding_share"] < 1
         assert 0 < entry["codebook_usage"] <= 1
         assert 1 < entry["codebook_perplexity"] <= 64 * entry["codebook_usage"]
         assert entry["target_entropy"] == pytest.approx(torch.tensor(entry["codebook_perplexity"]).log().item())

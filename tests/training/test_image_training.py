@@ -62,6 +62,7 @@ def test_pre_training(images: Path, tmp_path: Path) -> None:
     for name in ("images_per_second", "between_utterance_share", "target_std", "cls_loss_share", "ema_decay"):
         assert logged[0][name] > 0
     assert logged[0]["masked_share"] == pytest.approx(13 / 16)
+    assert "padding_share" not in logged[0]
     assert read_json(tmp_path / "out" / "eval_results.json")["eval_loss"] > 0
     (listed,) = map(json.loads, (tmp_path / "out" / "_skipped_files.jsonl").read_text().splitlines())
     assert listed["file"].endswith("0.png")

@@ -60,6 +60,7 @@ def test_pretraining_and_what_it_logs_and_saves(tmp_path: Path) -> None:
     assert len(logs) == 4
     for entry in logs:
         assert 0 < entry["masked_share"] < 1
+        assert 0 <= entry["padding_share"] < 1
         assert entry["target_std"] > 0
         assert entry["tokens_per_second"] > 0
         assert "between_utterance_share" in entry

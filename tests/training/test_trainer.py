@@ -133,6 +133,30 @@ def test_logs(recordings, tmp_path):
     assert [entry["ema_decay"] for entry in logs] == pytest.approx([0.999 + 0.00099 * 2 / 8, 0.999 + 0.00099 * 4 / 8])
 
 
+class BatchRecorder(SelfDistillationTrainer):
+    """Remembers the masks of its batches."""
+
+    def compute_loss(self, model, inputs, *args, **kwargs):
+        self.attention_masks.append(inputs["attention_mask"])
+        return super().compute_loss(model, inputs, *args, **kwargs)
+
+
+def test_share_of_padding_is_of_all_batches_since_the_last_log(recordings, tmp_path):
+    """A mean of the batches' shares would weight short batches as long ones."""
+    sampling = {"train_sampling_strategy": "random", "per_device_train_batch_size": 3}
+    trainer = make_trainer(recordings, tmp_path, BatchRecorder, logging_steps=2, **sampling)
+    trainer.attention_masks = []
+    trainer.train()
+    logs = [entry for entry in trainer.state.log_history if "loss" in entry]
+    masks = trainer.attention_masks
+    for entry, pair in zip(logs, (masks[:2], masks[2:]), strict=True):
+        padded, positions = sum(int((mask == 0).sum()) for mask in pair), sum(mask.numel() for mask in pair)
+        assert len(pair) == 2
+        assert 0 < entry["padding_share"] < 1
+        assert entry["padding_share"] == pytest.approx(padded / positions)
+        assert entry["padding_share"] != pytest.approx(sum((mask == 0).float().mean().item() for mask in pair) / 2)
+
+
 def test_accumulation_equals_one_big_batch(tmp_path):
     """Clips of unequal lengths: a mean of means would weight the frames of short ones more."""
     folder = write_recordings(tmp_path / "recordings", count=8)
