@@ -17,7 +17,7 @@ from .card_curves import PICTURE_NAME, course_table, draw_course
 from .card_methods import method_of
 from .card_record import LOCAL_FOLDER, CardRecord, modality_of, read_record, told_model
 from .card_results import Probe, probe_results, probe_table, probes_of, run_results
-from .results import read_results
+from .own_results import results_of_model
 
 # Tells a card that nobody has touched from one that is somebody's own.
 CARD_MARK = "<!-- Written by hf_ssl after training. Delete this line, or the next push writes the card anew. -->"
@@ -118,11 +118,7 @@ def write_card(
         FileExistsError: Somebody wrote or edited README.md.
     """
     run, path = read_run(folder), Path(folder, "README.md")
-    probes = probes_of(read_results(results), [folder, *names]) if results is not None else []
-    if results is not None and not probes:
-        raise ValueError(
-            f"{results} has no probe of {folder}. If the model has another name there, say so (--model_name NAME)."
-        )
+    probes = probes_of(results_of_model(results, folder, names).probes) if results is not None else []
     if not write:
         return make_card(run, words, probes)
     if path.is_file() and CARD_MARK not in path.read_text(encoding="utf-8"):

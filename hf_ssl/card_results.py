@@ -4,14 +4,12 @@
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from huggingface_hub import EvalResult
 
 from .card_record import without_paths
-
-Line = Mapping[str, Any]
+from .own_results import OWN_ARM, ComparedLine
 
 _METRIC_TYPES = {
     "accuracy": "accuracy",
@@ -54,35 +52,21 @@ class Probe:
         return float(np.mean(self.values))
 
 
-def probes_of(lines: Sequence[Line], names: Sequence[str]) -> list[Probe]:
-    """The probes of a model in a results file, and beside each the other arms of the same measurement.
+def probes_of(lines: Sequence[ComparedLine]) -> list[Probe]:
+    """The probes of a model, and beside each the other arms of the same measurement.
 
     Args:
-        lines: From [`~hf_ssl.results.read_results`]. Of the same measurement told twice, the later line counts.
-        names: What `model` may be in the lines of this model: its folder, its name on the Hub.
-
-    Raises:
-        ValueError: A line of a probe lacks a field.
+        lines: From [`~hf_ssl.own_results.compared_probes`].
     """
-    own = {os.path.realpath(name) for name in names} | set(names)
-    groups: dict[tuple, dict[tuple, float]] = {}
-    for line in lines:
-        if line["what"] != "probe":
-            continue
-        try:
-            is_own = line["model"] is not None and not line["arm"].endswith(", untrained")
-            is_own = is_own and (line["model"] in own or os.path.realpath(line["model"]) in own)
-            key = tuple(str(line[name]) for name in ("task", "data", "column", "method", "metric"))
-            arm = (is_own, "this model" if is_own else without_paths(line["arm"]))
-            groups.setdefault((*key, *arm), {})[line["model"], line["number"], line["seed"]] = float(line["test"])
-        except KeyError as error:
-            raise ValueError(f"Expected the field {error} in the line of a probe, got {dict(line)!r:.200}.") from error
-    found = [
-        Probe(arm, is_own, task, short_name(data), column, method, metric, tuple(values.values()))
+    groups: dict[tuple, list[float]] = {}
+    for line, is_own in lines:
+        key = tuple(str(line[name]) for name in ("task", "data", "column", "method", "metric"))
+        arm = OWN_ARM if is_own else without_paths(line["arm"])
+        groups.setdefault((*key, is_own, arm), []).append(float(line["test"]))
+    return [
+        Probe(arm, is_own, task, short_name(data), column, method, metric, tuple(values))
         for (task, data, column, method, metric, is_own, arm), values in groups.items()
     ]
-    measured = {_measurement(probe) for probe in found if probe.is_own}
-    return [probe for probe in found if _measurement(probe) in measured]
 
 
 def probe_table(probes: Sequence[Probe]) -> str:

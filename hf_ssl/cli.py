@@ -369,15 +369,20 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
     )
     report.add_argument("--image_column", default="image", metavar="NAME", help="default: %(default)s")
     report.add_argument("--results", metavar="FILE", help="what hf-ssl probe --results wrote")
+    report.add_argument("--model_name", metavar="NAME", help="what the model is called there, if not RUN_DIR")
     report.add_argument("--output", metavar="FILE", help="where to write (default: _report.html in RUN_DIR)")
     report.set_defaults(run=_run_report)
 
 
 def _run_report(arguments: argparse.Namespace) -> None:
+    from .own_results import results_of_model
     from .report import SampleSource, write_report
-    from .report.probes import read_results
+    from .report.probes import probe_figures
 
-    sample = None
+    sample, probes = None, []
+    if arguments.results is not None:
+        names = [] if arguments.model_name is None else [arguments.model_name]
+        probes = probe_figures(results_of_model(arguments.results, arguments.folder, names).probes)
     if arguments.data is not None:
         sample = SampleSource(
             data=arguments.data,
@@ -386,12 +391,7 @@ def _run_report(arguments: argparse.Namespace) -> None:
             text_column=arguments.text_column,
             image_column=arguments.image_column,
         )
-    path = write_report(
-        arguments.folder,
-        sample=sample,
-        probes=read_results(arguments.results) if arguments.results is not None else (),
-        output=arguments.output,
-    )
+    path = write_report(arguments.folder, sample=sample, probes=probes, output=arguments.output)
     print(f"Wrote {path}.")
 
 

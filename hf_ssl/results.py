@@ -63,7 +63,7 @@ def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     for number, line in enumerate(lines, start=1):
         try:
             result = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise ValueError(f"Line {number} of {path} is no JSON: {error}.") from error
         if not isinstance(result, dict) or not isinstance(result.get("what"), str):
             raise ValueError(f"Expected an object with `what` in line {number} of {path}, got {line[:80]!r}.")

@@ -26,6 +26,7 @@ from hf_ssl.card_record import (
 )
 from hf_ssl.card_results import probe_results, probe_table, probes_of, run_results, short_name
 from hf_ssl.cli import main
+from hf_ssl.own_results import compared_probes
 from hf_ssl.results import append_result
 
 
@@ -227,12 +228,12 @@ def test_losses_are_no_results() -> None:
 def test_the_later_of_two_equal_measurements_counts(tmp_path: Path) -> None:
     line = {"what": "probe", "arm": "a", "model": "a", "number": 0, "task": "frames", "data": "d", "column": "c",
             "method": "linear", "metric": "macro-F1", "seed": 0, "test": 0.1}  # fmt: skip
-    (probe,) = probes_of([line, {**line, "test": 0.2}], ["a"])
+    (probe,) = probes_of(compared_probes([line, {**line, "test": 0.2}], ["a"]))
     assert probe.values == (0.2,)
     assert probe_results([probe], "audio")[0].task_type == "audio-frame-classification"
     assert "| frames, d, c | linear, macro-F1 | this model | 20.0% | 1 |" in probe_table([probe])
     with pytest.raises(ValueError, match="Expected the field 'seed'"):
-        probes_of([{name: value for name, value in line.items() if name != "seed"}], ["a"])
+        compared_probes([{name: value for name, value in line.items() if name != "seed"}], ["a"])
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def write_report(
     Args:
         folder: The run's `output_dir`.
         sample: Data to show what the model makes of them: a sample is then in the page, or transcripts.
-        probes: From [`~hf_ssl.report.probes.read_results`].
+        probes: From [`~hf_ssl.report.probes.probe_figures`].
         output: Where to write it; `_report.html` in the folder if absent.
 
     Returns:

@@ -1,14 +1,12 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Results of `hf-ssl probe`: what the frozen features know, arm by arm and layer by layer."""
 
-import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
 from ..evaluation.probe_table import ERROR_RATES
+from ..own_results import OWN_ARM, ComparedLine
 from .layer_chart import Layers, layer_chart
 from .markup import Child, Markup, element
 from .numbers import format_share
@@ -27,7 +25,7 @@ _METHODS = {
 
 @dataclass(frozen=True)
 class ProbeFigure:
-    """A line of a results file."""
+    """A figure of a probe: an arm's on one measurement, once."""
 
     arm: str
     task: str
@@ -39,41 +37,32 @@ class ProbeFigure:
     by_layer: tuple[float, ...]
 
 
-def read_results(path: str | Path) -> list[ProbeFigure]:
-    """Reads the lines of a results file that are figures of probes; lines about something else are passed over.
+def probe_figures(lines: Sequence[ComparedLine]) -> list[ProbeFigure]:
+    """The figures of lines of a results file, those of the run itself first, as `this model`.
+
+    Args:
+        lines: From [`~hf_ssl.own_results.results_of_model`].
 
     Raises:
-        ValueError: The file is damaged, or no line is of a probe.
+        ValueError: A line is not what hf-ssl probe writes.
     """
-    figures = []
-    for number, line in enumerate(Path(path).read_text(encoding="utf-8").splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            entry = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise ValueError(
-                f"{path}, line {number}, is no JSON ({error}); expected what hf-ssl probe --results wrote."
-            ) from error
-        if isinstance(entry, dict) and entry.get("what") == "probe":
-            figures.append(_figure(entry, f"{path}, line {number}"))
-    if not figures:
-        raise ValueError(f"{path} has no figures of probes; expected what hf-ssl probe --results wrote.")
-    return figures
+    return [_figure(compared) for compared in sorted(lines, key=lambda compared: not compared.is_own)]
 
 
-def _figure(entry: dict[str, Any], place: str) -> ProbeFigure:
+def _figure(compared: ComparedLine) -> ProbeFigure:
+    line, is_own = compared
     try:
-        test, by_layer = float(entry["test"]), tuple(float(value) for value in entry["by_layer"])
-        words = [str(entry[name]) for name in ("arm", "task", "data", "column", "method", "metric")]
+        test, by_layer = float(line["test"]), tuple(float(value) for value in line["by_layer"])
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{place}: not what hf-ssl probe writes ({type(error).__name__}: {error}).") from error
+        raise ValueError(
+            f"Not what hf-ssl probe writes ({type(error).__name__}: {error}), {dict(line)!r:.200}."
+        ) from error
     if not all(map(math.isfinite, (test, *by_layer))):
-        raise ValueError(f"{place}: expected finite figures, got {test} and {by_layer}.")
-    arm, task, data, column, method, metric = words
+        raise ValueError(f"Expected finite figures of a probe, got {test} and {by_layer}.")
     # An arm without a name of its own is called by its folder.
-    arm = ", ".join([last_name(part) for part in arm.split(", ")])
-    return ProbeFigure(arm, task, last_name(data), column, method, metric, test, by_layer)
+    arm = OWN_ARM if is_own else ", ".join([last_name(part) for part in str(line["arm"]).split(", ")])
+    task, data, column, method, metric = (str(line[name]) for name in ("task", "data", "column", "method", "metric"))
+    return ProbeFigure(arm, task, data, column, method, metric, test, by_layer)
 
 
 def probe_section(figures: Sequence[ProbeFigure]) -> Section:
@@ -92,7 +81,7 @@ def probe_section(figures: Sequence[ProbeFigure]) -> Section:
 
 def _task(figures: Sequence[ProbeFigure]) -> Child:
     first = figures[0]
-    title = element("h3", f"{first.task.capitalize()}: {first.column}, {first.data}")
+    title = element("h3", f"{first.task.capitalize()}: {first.column}, {last_name(first.data)}")
     methods = list(dict.fromkeys((figure.method, figure.metric) for figure in figures))
     arms = list(dict.fromkeys(figure.arm for figure in figures))
     charts = [_chart([f for f in figures if (f.method, f.metric) == method], arms) for method in methods]

@@ -185,6 +185,9 @@ def probe_line(**changes) -> dict:
     line = {
         "what": "probe",
         "arm": "/home/ada/model",
+        "model": "run",
+        "number": 0,
+        "seed": None,
         "task": "classification",
         "data": "/home/ada/digits",
         "column": "label",
@@ -192,32 +195,78 @@ def probe_line(**changes) -> dict:
     return line | {"method": "linear", "metric": "accuracy", "test": 0.5, "by_layer": [0.1, 0.4], **changes}
 
 
-def test_results_of_probes(make_run, tmp_path):
-    lines = [probe_line(), probe_line(test=0.7), probe_line(arm=HOSTILE, by_layer=[0.3]), {"what": "other"}]
-    write_lines(tmp_path / "results.jsonl", lines)
-    assert main(["report", str(make_run()), "--results", str(tmp_path / "results.jsonl")]) == 0
-    path = tmp_path / "run" / REPORT_NAME
+def other_line(**changes) -> dict:
+    """Of an arm that is not the run's."""
+    return probe_line(arm="/home/ada/other", model="/home/ada/other", **changes)
+
+
+def report(folder: Path, lines: list, *arguments: str) -> int:
+    """Makes the page with a results file."""
+    write_lines(folder.parent / "results.jsonl", lines)
+    return main(["report", str(folder), "--results", str(folder.parent / "results.jsonl"), *arguments])
+
+
+def test_results_of_probes(make_run):
+    folder = make_run()
+    repeated = [probe_line(seed=0), probe_line(seed=1, test=0.7), probe_line(seed=1, test=0.9)]
+    others = [other_line(test=0.2), probe_line(arm=HOSTILE, model=None, by_layer=[0.3]), {"what": "other"}]
+    assert report(folder, [*others, *repeated], "--model_name", "run") == 0
+    path = folder / REPORT_NAME
     text = read_page(path).text
-    assert "60.0 %" in text
-    assert "50.0 % to 70.0 %, 2 runs" in text
+    assert "70.0 %" in text
+    assert "50.0 % to 90.0 %, 2 runs" in text
     assert "Classification: label, digits" in text
     assert "/home/ada" not in path.read_text()
     assert "Linear classifier by layer" in text
+    # Its own arm comes first, under a name that no other has.
+    assert "Linear classifier, accuracy this model 70.0 % 50.0 % to 90.0 %, 2 runs other 20.0 %" in text
+
+
+def test_results_of_other_models_are_not_those_of_the_run(make_run):
+    """A results file has lines of many models: only what the run took part in is on its page."""
+    folder = make_run()
+    lines = [
+        probe_line(arm=f"{folder}", model=str(folder)),
+        probe_line(arm=f"{folder}, untrained", model=str(folder), test=0.3),
+        other_line(test=0.2),
+        other_line(column="speaker"),
+        other_line(data="/home/ada/else/digits", test=0.875),
+        other_line(method="neighbours"),
+    ]
+    assert report(folder, lines) == 0
+    text = read_page(folder / REPORT_NAME).text
+    assert "this model 50.0 % run, untrained 30.0 % other 20.0 %" in text
+    assert "speaker" not in text
+    assert "87.5" not in text
+    assert "Nearest neighbours" not in text
+
+
+def test_results_without_the_run(make_run, capsys):
+    folder = make_run()
+    others = [other_line(), probe_line(arm="run, untrained"), {"what": "health", "model": "x"}]
+    assert report(folder, others) == 1
+    error = capsys.readouterr().err
+    assert f"has no probe of {folder}" in error
+    assert "--model_name NAME" in error
+    assert not (folder / REPORT_NAME).exists()
 
 
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        ("{", "line 1, is no JSON"),
-        ('{"what": "other"}', "no figures of probes"),
-        (json.dumps({"what": "probe"}), "not what hf-ssl probe writes"),
+        ("{", "Line 1 of"),
+        ("[" * 100_000, "Line 1 of"),
+        ('{"what": "other"}', "has no probe of"),
+        (json.dumps({"what": "probe"}), "Expected the field 'arm' in the line of a probe"),
         (json.dumps(probe_line(test=math.nan)), "finite"),
-        (json.dumps(probe_line(by_layer=["x"])), "not what hf-ssl probe writes"),
+        (json.dumps(probe_line(by_layer=["x"])), "Not what hf-ssl probe writes"),
+        (json.dumps(probe_line(model=["run"])), "has no probe of"),
     ],
 )
 def test_damaged_results(make_run, tmp_path, capsys, line, message):
     (tmp_path / "results.jsonl").write_text(line)
-    assert main(["report", str(make_run()), "--results", str(tmp_path / "results.jsonl")]) == 1
+    arguments = ["--results", str(tmp_path / "results.jsonl"), "--model_name", "run"]
+    assert main(["report", str(make_run()), *arguments]) == 1
     assert message in capsys.readouterr().err
 
 
