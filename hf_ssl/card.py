@@ -16,8 +16,9 @@ from . import __version__
 from .card_curves import PICTURE_NAME, course_table, draw_course
 from .card_methods import method_of
 from .card_record import LOCAL_FOLDER, CardRecord, modality_of, read_record, told_model
-from .card_results import Probe, probe_results, probe_table, probes_of, run_results
-from .own_results import results_of_model
+from .card_results import Probe, health_table, probe_results, probe_table, probes_of, run_results
+from .health_results import HealthResult, health_results
+from .own_results import ResultsOfModel, results_of_model
 
 # Tells a card that nobody has touched from one that is somebody's own.
 CARD_MARK = "<!-- Written by hf_ssl after training. Delete this line, or the next push writes the card anew. -->"
@@ -104,12 +105,12 @@ def training_card(
 def write_card(
     folder: str, words: CardWords, *, results: str | None = None, names: Sequence[str] = (), write: bool = False
 ) -> str:
-    """`hf-ssl card`: the card of a finished run, with the probes of a results file.
+    """`hf-ssl card`: the card of a finished run, with the probes and health of a results file.
 
     Args:
         folder: The run's.
         words: What only the user knows.
-        results: Results file, as of `hf-ssl probe --results`.
+        results: Results file, as of `hf-ssl probe --results` and `hf-ssl health --results`.
         names: What the model is called in it, besides the folder.
         write: Whether README.md and its picture are written; nothing is otherwise.
 
@@ -118,12 +119,13 @@ def write_card(
         FileExistsError: Somebody wrote or edited README.md.
     """
     run, path = read_run(folder), Path(folder, "README.md")
-    probes = probes_of(results_of_model(results, folder, names).probes) if results is not None else []
+    found = results_of_model(results, folder, names) if results is not None else ResultsOfModel([], [])
+    probes, health = probes_of(found.probes), health_results(found.health)
     if not write:
-        return make_card(run, words, probes)
+        return make_card(run, words, probes, health)
     if path.is_file() and CARD_MARK not in path.read_text(encoding="utf-8"):
         raise FileExistsError(f"Somebody wrote or edited {path}: move it away first, or print the card instead.")
-    text = make_card(replace(run, has_picture=draw_course(run.log, folder)), words, probes)
+    text = make_card(replace(run, has_picture=draw_course(run.log, folder)), words, probes, health)
     path.write_text(text, encoding="utf-8")
     return text
 
@@ -151,7 +153,7 @@ def read_run(folder: str) -> Run:
     )
 
 
-def make_card(run: Run, words: CardWords, probes: Sequence[Probe] = ()) -> str:
+def make_card(run: Run, words: CardWords, probes: Sequence[Probe] = (), health: Sequence[HealthResult] = ()) -> str:
     """The card of a run, header and text."""
     figures = last_figures(run.log)
     given = dict(words.metadata)
@@ -168,7 +170,7 @@ def make_card(run: Run, words: CardWords, probes: Sequence[Probe] = ()) -> str:
         model_name=words.name if results else None,
         **given,
     )
-    text = "\n\n".join(_sections(run, words, figures, probes))
+    text = "\n\n".join(_sections(run, words, figures, probes, health))
     return f"---\n{header.to_yaml()}\n---\n\n{CARD_MARK}\n\n{text}\n"
 
 
@@ -184,7 +186,13 @@ def last_figures(log: Sequence[Mapping[str, Any]]) -> dict[str, float]:
 _FIGURES = ("eval_", "test_", "health/")
 
 
-def _sections(run: Run, words: CardWords, figures: Mapping[str, float], probes: Sequence[Probe]) -> Iterator[str]:
+def _sections(
+    run: Run,
+    words: CardWords,
+    figures: Mapping[str, float],
+    probes: Sequence[Probe],
+    health: Sequence[HealthResult],
+) -> Iterator[str]:
     method = method_of(run.model_type)
     yield f"# {words.name}"
     yield _introduction(run)
@@ -198,6 +206,8 @@ def _sections(run: Run, words: CardWords, figures: Mapping[str, float], probes: 
     yield f"## Figures of the run\n\n{_table(figures)}" + (f"\n\nOn the way:\n\n{course}" if course else "")
     if probes:
         yield f"## Probes of frozen features\n\n{_PROBES}\n\n{probe_table(probes)}"
+    if health:
+        yield f"## Health of frozen features\n\n{_HEALTH}\n\n{health_table(health)}"
     yield f"## Limits\n\n{_limits(words)}"
     yield f"## Use\n\n{_use(run)}"
     if method is not None:
@@ -252,6 +262,12 @@ def _training(run: Run) -> str:
 _PROBES = (
     "Heads on frozen features, the same for every arm; everything is chosen on validation, and the test is used once "
     "per run."
+)
+
+
+_HEALTH = (
+    "Measures of the last layer without labels (`hf-ssl health`). They compare models of one method and size, on the "
+    "same items, and are no accuracy."
 )
 
 

@@ -9,6 +9,8 @@ import numpy as np
 from huggingface_hub import EvalResult
 
 from .card_record import without_paths
+from .evaluation.health_table import COLUMNS, cells_of
+from .health_results import HealthResult
 from .own_results import OWN_ARM, ComparedLine
 
 _METRIC_TYPES = {
@@ -80,6 +82,16 @@ def probe_table(probes: Sequence[Probe]) -> str:
                 f"| {probe.task}, {probe.data}, {probe.column} | {probe.method}, {probe.metric} | {probe.arm} "
                 f"| {probe.mean:.1%}{spread} | {len(probe.values)} |"
             )
+    return "\n".join(rows)
+
+
+def health_table(results: Sequence[HealthResult]) -> str:
+    """A table in Markdown: the last layers of this model and of what was measured on the same items."""
+    rows = [f"| data | | {' | '.join(COLUMNS)} |", "|---|---|" + "---|" * len(COLUMNS)]
+    for result in results:
+        arm = OWN_ARM if result.is_own else without_paths(result.arm)
+        cells = cells_of(len(result.layers) - 1, result.layers[-1])
+        rows.append(f"| {short_name(result.data)}, {result.num_items} items | {arm} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 

@@ -368,21 +368,22 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
         "--text_column", metavar="NAME", help="with transcripts or texts (default: transcription, or text)"
     )
     report.add_argument("--image_column", default="image", metavar="NAME", help="default: %(default)s")
-    report.add_argument("--results", metavar="FILE", help="what hf-ssl probe --results wrote")
+    report.add_argument("--results", metavar="FILE", help="what hf-ssl probe and hf-ssl health --results wrote")
     report.add_argument("--model_name", metavar="NAME", help="what the model is called there, if not RUN_DIR")
     report.add_argument("--output", metavar="FILE", help="where to write (default: _report.html in RUN_DIR)")
     report.set_defaults(run=_run_report)
 
 
 def _run_report(arguments: argparse.Namespace) -> None:
-    from .own_results import results_of_model
+    from .health_results import health_results
+    from .own_results import ResultsOfModel, results_of_model
     from .report import SampleSource, write_report
     from .report.probes import probe_figures
 
-    sample, probes = None, []
+    sample, results = None, ResultsOfModel([], [])
     if arguments.results is not None:
         names = [] if arguments.model_name is None else [arguments.model_name]
-        probes = probe_figures(results_of_model(arguments.results, arguments.folder, names).probes)
+        results = results_of_model(arguments.results, arguments.folder, names)
     if arguments.data is not None:
         sample = SampleSource(
             data=arguments.data,
@@ -391,7 +392,13 @@ def _run_report(arguments: argparse.Namespace) -> None:
             text_column=arguments.text_column,
             image_column=arguments.image_column,
         )
-    path = write_report(arguments.folder, sample=sample, probes=probes, output=arguments.output)
+    path = write_report(
+        arguments.folder,
+        sample=sample,
+        probes=probe_figures(results.probes),
+        health=health_results(results.health),
+        output=arguments.output,
+    )
     print(f"Wrote {path}.")
 
 
@@ -459,11 +466,11 @@ def _add_card(commands: argparse._SubParsersAction) -> None:
         "card",
         help="make the model card of a finished run",
         description="Prints the card of a model that a training script has trained: method, recipe, compute, final "
-        "figures, and the probes of a results file, also for the Hub (model-index). What the run cannot know, data "
-        "and licences, is said by flags; nothing else is claimed.",
+        "figures, and the health and probes of a results file, the latter also for the Hub (model-index). What the "
+        "run cannot know, data and licences, is said by flags; nothing else is claimed.",
     )
     card.add_argument("run_dir", metavar="RUN_DIR", help="folder of the run")
-    card.add_argument("--results", metavar="FILE", help="as of hf-ssl probe --results FILE")
+    card.add_argument("--results", metavar="FILE", help="as of hf-ssl probe and hf-ssl health --results FILE")
     card.add_argument("--model_name", metavar="NAME", help="what the model is called there, if not RUN_DIR")
     card.add_argument("--title", metavar="NAME", help="of the card (default: the folder's name)")
     card.add_argument("--license", metavar="NAME", help="of the weights, such as apache-2.0")

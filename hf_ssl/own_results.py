@@ -25,9 +25,10 @@ class ComparedLine(NamedTuple):
 
 
 class ResultsOfModel(NamedTuple):
-    """What a results file has on a model."""
+    """What a results file has on a model: lines of `hf-ssl probe` and of `hf-ssl health`."""
 
     probes: list[ComparedLine]
+    health: list[ComparedLine]
 
 
 def results_of_model(
@@ -43,11 +44,12 @@ def results_of_model(
     Raises:
         ValueError: The file is damaged, or has nothing on the model.
     """
-    lines = read_results(path)
-    found = ResultsOfModel(compared_probes(lines, [os.fspath(folder), *names]))
-    if not found.probes:
+    lines, all_names = read_results(path), [os.fspath(folder), *names]
+    found = ResultsOfModel(compared_probes(lines, all_names), compared_health(lines, all_names))
+    if not found.probes and not found.health:
         raise ValueError(
-            f"{path} has no probe of {folder}. If the model has another name there, say so (--model_name NAME)."
+            f"{path} has no probe or health of {folder}. If the model has another name there, say so "
+            "(--model_name NAME)."
         )
     return found
 
@@ -65,6 +67,11 @@ def compared_probes(lines: Sequence[Line], names: Sequence[str]) -> list[Compare
     return _compared(lines, names, _PROBE)
 
 
+def compared_health(lines: Sequence[Line], names: Sequence[str]) -> list[ComparedLine]:
+    """The same of measures of health. They depend on the number of items, which must be equal too."""
+    return _compared(lines, names, _HEALTH)
+
+
 class _Kind(NamedTuple):
     """A kind of lines: fields that tell measurements, and the repetitions of one, apart; the field of the figures."""
 
@@ -75,6 +82,7 @@ class _Kind(NamedTuple):
 
 
 _PROBE = _Kind("probe", ("task", "data", "column", "method", "metric"), ("number", "seed"), "test")
+_HEALTH = _Kind("health", ("data", "num_items"), (), "layers")
 
 
 def _compared(lines: Sequence[Line], names: Sequence[str], kind: _Kind) -> list[ComparedLine]:

@@ -3,6 +3,7 @@
 
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from hf_ssl.card_record import (
 )
 from hf_ssl.card_results import probe_results, probe_table, probes_of, run_results, short_name
 from hf_ssl.cli import main
+from hf_ssl.evaluation.representation_health import measure_health
 from hf_ssl.own_results import compared_probes
 from hf_ssl.results import append_result
 
@@ -57,7 +59,15 @@ def write_probes(path: Path, model: Path) -> Path:
     ):
         line = {**common, "method": method, "arm": arm, "model": of_model, "seed": seed, "test": test}
         append_result(path, line, command=["hf-ssl", "probe"])
-    append_result(path, {"what": "health", "arm": "ours"}, command=["hf-ssl", "health"])
+    health = asdict(measure_health([torch.eye(4)[:3], torch.eye(4)])) | {"position_share": None}
+    common = {"what": "health", "data": str(path.parent / "clips"), "layers": [health], "codebook": None}
+    for arm, of_model, num_items in (
+        ("/elsewhere/theirs", "/elsewhere/theirs", 3),
+        (f"{model}, untrained", str(model), 2),
+        (str(model), str(model), 2),
+    ):
+        line = {**common, "arm": arm, "model": of_model, "num_items": num_items}
+        append_result(path, line, command=["hf-ssl", "health"])
     return path
 
 
@@ -94,6 +104,9 @@ def test_the_card_of_a_run(run_dir: Path, tmp_path: Path) -> None:
     assert "| health/rankme | " in text
     assert "| classification, digits, label | linear, accuracy | ours, untrained | 25.0% | 1 |" in text
     assert "| weighted_sum, accuracy | this model | 65.0% (60.0% to 70.0%) | 2 |" in text
+    assert "| data | | layer | RankMe | of |" in text
+    assert "| clips, 2 items | this model | 0 | " in text
+    assert "| clips, 2 items | mine, untrained | 0 | " in text
     assert "AutoModelForPreTraining.from_pretrained" in text
     assert "trust_remote_code=True" in text
     for private in (str(run_dir.parent), str(tmp_path), "/somewhere", "/elsewhere", "theirs", "hf_secret"):
@@ -140,7 +153,7 @@ def test_what_is_no_finished_run(run_dir: Path, tmp_path: Path, capsys: pytest.C
     assert "its config.json cannot be read" in capsys.readouterr().err
     results = write_probes(tmp_path / "results.jsonl", tmp_path / "another")
     assert main(["card", str(run_dir), "--results", str(results)]) == 1
-    assert "has no probe of" in capsys.readouterr().err
+    assert "has no probe or health of" in capsys.readouterr().err
     assert main(["card", str(run_dir), "--results", str(results), "--model_name", str(tmp_path / "another")]) == 0
 
 

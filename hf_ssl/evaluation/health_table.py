@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isnan
 from typing import TYPE_CHECKING
 
 from .representation_health import RepresentationHealth
@@ -11,7 +12,7 @@ from .representation_health import RepresentationHealth
 if TYPE_CHECKING:
     from .health import ModelHealth
 
-_COLUMNS = ("layer", "RankMe", "of", "collapse AUC", "IsoScore", "mean", "between items", "within", "position")
+COLUMNS = ("layer", "RankMe", "of", "collapse AUC", "IsoScore", "mean", "between items", "within", "position")
 
 # Beyond these a reader should look: nothing in between is good or bad by itself.
 _FEWEST_DIRECTIONS = 0.02
@@ -29,7 +30,7 @@ def health_table(measured: Sequence[ModelHealth], *, by_layer: bool) -> str:
         by_layer: Whether all layers are wanted.
     """
     width = max(len(health.arm) for health in measured)
-    lines = ["", f"{'':<{width}}  " + "  ".join(_COLUMNS)]
+    lines = ["", f"{'':<{width}}  " + "  ".join(COLUMNS)]
     for health in measured:
         numbers = range(len(health.layers)) if by_layer else [len(health.layers) - 1]
         for number in numbers:
@@ -37,19 +38,29 @@ def health_table(measured: Sequence[ModelHealth], *, by_layer: bool) -> str:
     return "\n".join(lines)
 
 
-def _row(number: int, layer: RepresentationHealth) -> str:
-    cells = (
+def cells_of(number: int, layer: RepresentationHealth) -> tuple[str, ...]:
+    """A layer's line of the table, a cell for each of `COLUMNS`."""
+    return (
         f"{number}",
         f"{layer.rankme:.1f}",
         f"{_most_directions(layer)}",
         f"{layer.collapse_auc:.3f}",
         f"{layer.isoscore:.3f}",
-        f"{layer.mean_share:.1%}",
-        f"{layer.between_item_share:.1%}",
-        f"{layer.within_item_share:.1%}",
-        f"{layer.position_share:.1%}",
+        _share(layer.mean_share),
+        _share(layer.between_item_share),
+        _share(layer.within_item_share),
+        _share(layer.position_share),
     )
-    return "  ".join(f"{cell:>{len(column)}}" for cell, column in zip(cells, _COLUMNS, strict=True))
+
+
+def _share(value: float) -> str:
+    """A dash where it is not defined."""
+    return "-" if isnan(value) else f"{value:.1%}"
+
+
+def _row(number: int, layer: RepresentationHealth) -> str:
+    cells = cells_of(number, layer)
+    return "  ".join(f"{cell:>{len(column)}}" for cell, column in zip(cells, COLUMNS, strict=True))
 
 
 def in_words(measured: Sequence[ModelHealth]) -> str:

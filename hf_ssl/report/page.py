@@ -7,10 +7,12 @@ from importlib.resources import files
 from pathlib import Path
 
 from .. import __version__
+from ..health_results import HealthResult
 from .configuration import configuration_section, environment_section
 from .curves import curve_sections
 from .faults import faults_section
 from .headline import headline, title_of
+from .health import health_section
 from .markup import Markup, element, embedded, fragment
 from .probes import ProbeFigure, probe_section
 from .run_folder import Run, read_run
@@ -29,6 +31,7 @@ def write_report(
     *,
     sample: SampleSource | None = None,
     probes: Sequence[ProbeFigure] = (),
+    health: Sequence[HealthResult] = (),
     output: str | Path | None = None,
 ) -> Path:
     """Writes a page on a training run, of this package or of transformers' `Trainer`.
@@ -37,6 +40,7 @@ def write_report(
         folder: The run's `output_dir`.
         sample: Data to show what the model makes of them: a sample is then in the page, or transcripts.
         probes: From [`~hf_ssl.report.probes.probe_figures`].
+        health: From [`~hf_ssl.health_results.health_results`].
         output: Where to write it; `_report.html` in the folder if absent.
 
     Returns:
@@ -47,24 +51,31 @@ def write_report(
     """
     run = read_run(folder)
     sections = sample_sections(run, sample) if sample is not None else []
-    page = render_page(run, sections, probes)
+    page = render_page(run, sections, probes, health)
     path = Path(output) if output is not None else run.folder / REPORT_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
     return path
 
 
-def render_page(run: Run, samples: Sequence[Section] = (), probes: Sequence[ProbeFigure] = ()) -> str:
+def render_page(
+    run: Run,
+    samples: Sequence[Section] = (),
+    probes: Sequence[ProbeFigure] = (),
+    health: Sequence[HealthResult] = (),
+) -> str:
     """The page as HTML.
 
     Args:
         run: The run.
         samples: What the model makes of data, from [`~hf_ssl.report.samples.sample_sections`].
         probes: What its frozen features know.
+        health: How they use their space.
     """
     sections = [
         *samples,
         *curve_sections(run),
+        *([health_section(health)] if health else []),
         *([probe_section(probes)] if probes else []),
         *transcript_sections(run),
         configuration_section(run),
@@ -72,9 +83,8 @@ def render_page(run: Run, samples: Sequence[Section] = (), probes: Sequence[Prob
         faults_section(run),
     ]
     contents = element("nav", [element("a", section.title, href=f"#{section.anchor}") for section in sections])
-    main = element(
-        "main", headline(run), contents, [section.render() for section in sections], _footer(samples, probes)
-    )
+    footer = _footer(samples, probes, health)
+    main = element("main", headline(run), contents, [section.render() for section in sections], footer)
     return "<!doctype html>\n" + element("html", _head(run), element("body", main, _script()), lang="en") + "\n"
 
 
@@ -98,13 +108,15 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _footer(samples: Sequence[Section], probes: Sequence[ProbeFigure]) -> Markup:
+def _footer(samples: Sequence[Section], probes: Sequence[ProbeFigure], health: Sequence[HealthResult]) -> Markup:
     """What the page does not show, and who wrote it."""
     missing = []
     if not samples:
         missing.append("what the model makes of a sample (--data)")
     if not probes:
         missing.append("what its features are good for (hf-ssl probe --results FILE, then --results FILE)")
+    if not health:
+        missing.append("their health after training (hf-ssl health --results FILE, then --results FILE)")
     lines = []
     if missing:
         lines.append(element("p", f"Not on this page: {'; '.join(missing)}."))

@@ -195,6 +195,14 @@ def probe_line(**changes) -> dict:
     return line | {"method": "linear", "metric": "accuracy", "test": 0.5, "by_layer": [0.1, 0.4], **changes}
 
 
+def health_line(**changes) -> dict:
+    layer = {"rankme": 40.5, "collapse_auc": 0.75, "isoscore": 0.25, "mean_share": 0.5, "between_item_share": 0.125}
+    layer |= {"within_item_share": 0.875, "position_share": None, "num_items": 8, "num_vectors": 800}
+    layers = [layer | {"feature_size": 64, "rankme": 3.5}, layer | {"feature_size": 64}]
+    line = {"what": "health", "arm": "run", "model": "run", "data": "/home/ada/clips", "num_items": 8}
+    return line | {"layers": layers, "codebook": None} | changes
+
+
 def other_line(**changes) -> dict:
     """Of an arm that is not the run's."""
     return probe_line(arm="/home/ada/other", model="/home/ada/other", **changes)
@@ -243,10 +251,10 @@ def test_results_of_other_models_are_not_those_of_the_run(make_run):
 
 def test_results_without_the_run(make_run, capsys):
     folder = make_run()
-    others = [other_line(), probe_line(arm="run, untrained"), {"what": "health", "model": "x"}]
+    others = [other_line(), probe_line(arm="run, untrained"), health_line(model="x")]
     assert report(folder, others) == 1
     error = capsys.readouterr().err
-    assert f"has no probe of {folder}" in error
+    assert f"has no probe or health of {folder}" in error
     assert "--model_name NAME" in error
     assert not (folder / REPORT_NAME).exists()
 
@@ -256,11 +264,16 @@ def test_results_without_the_run(make_run, capsys):
     [
         ("{", "Line 1 of"),
         ("[" * 100_000, "Line 1 of"),
-        ('{"what": "other"}', "has no probe of"),
+        ('{"what": "other"}', "has no probe or health of"),
         (json.dumps({"what": "probe"}), "Expected the field 'arm' in the line of a probe"),
         (json.dumps(probe_line(test=math.nan)), "finite"),
         (json.dumps(probe_line(by_layer=["x"])), "Not what hf-ssl probe writes"),
-        (json.dumps(probe_line(model=["run"])), "has no probe of"),
+        (json.dumps(probe_line(model=["run"])), "has no probe or health of"),
+        (json.dumps({"what": "health"}), "Expected the field 'arm' in the line of a health"),
+        (json.dumps(health_line(layers=[])), "no layer"),
+        (json.dumps(health_line(layers=[{"rankme": 1.0}])), "Not what hf-ssl health writes"),
+        (json.dumps(health_line(layers=["x"])), "Not what hf-ssl health writes"),
+        (json.dumps(health_line(codebook={})), "Not what hf-ssl health writes"),
     ],
 )
 def test_damaged_results(make_run, tmp_path, capsys, line, message):
@@ -268,6 +281,31 @@ def test_damaged_results(make_run, tmp_path, capsys, line, message):
     arguments = ["--results", str(tmp_path / "results.jsonl"), "--model_name", "run"]
     assert main(["report", str(make_run()), *arguments]) == 1
     assert message in capsys.readouterr().err
+
+
+def test_results_of_health(make_run):
+    folder = make_run()
+    codebook = {"codebook_usage": 0.5, "codebook_perplexity": 20.0, "codebook_size": 64, "num_codes": 800}
+    lines = [
+        health_line(arm=HOSTILE, layers=health_line()["layers"][:1]),
+        health_line(arm="/home/ada/other", model="/home/ada/other"),
+        health_line(arm=f"{folder}, untrained", model=str(folder)),
+        health_line(arm=str(folder), model=str(folder), codebook=codebook),
+        health_line(arm="/home/ada/unequal", model="/home/ada/unequal", num_items=9),
+    ]
+    assert report(folder, lines) == 0
+    page = read_page(folder / REPORT_NAME)
+    section = page.text.split("Health after training")[2].split("Configuration")[0]
+    assert "8 items of clips" in section
+    last = "1 40.5 64 0.750 0.250 50.0% 12.5% 87.5% -"
+    assert f"position this model {last}" in section
+    assert f"other {last}" in section
+    assert f"run, untrained {last}" in section
+    assert "unequal" not in section
+    assert "50.0 % of the quantizer's 64 codes occur in 800 frames" in section
+    assert f"0 3.5 64 0.750 0.250 50.0% 12.5% 87.5% - {last}" in section.split("All layers of this model")[1]
+    assert "/home/ada" not in (folder / REPORT_NAME).read_text()
+    assert [tag for tag, _ in page.tags if tag == "img"] == []
 
 
 def test_transcripts_have_their_errors_marked(make_run):
