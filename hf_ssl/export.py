@@ -46,13 +46,15 @@ def export_encoder(
 
     Raises:
         ValueError: The model has no teacher, or `weights` is neither of the two.
-        FileExistsError: There is a model in `out_dir`.
+        FileExistsError: There is a model in `out_dir`, or it is a file.
     """
     if weights not in ("student", "teacher"):
         raise ValueError(f"Expected the weights of the 'student' or the 'teacher', got {weights!r}.")
     out_dir = Path(out_dir)
     if (out_dir / "config.json").exists():
         raise FileExistsError(f"{out_dir} holds a model already: choose another folder, or remove it.")
+    if out_dir.exists() and not out_dir.is_dir():  # which `save_pretrained` passes over with a message in the log
+        raise FileExistsError(f"{out_dir} is a file; expected a folder to write.")
     load = _load_teacher if weights == "teacher" else _load_student
     encoder, state = load(model_name_or_path, dtype or "auto")
     preprocessor = _load_preprocessor(model_name_or_path, encoder.main_input_name)

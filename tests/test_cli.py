@@ -23,14 +23,23 @@ def test_convert_refuses_what_is_no_checkpoint(tmp_path: Path, capsys: pytest.Ca
     assert "no fairseq checkpoint" in capsys.readouterr().err
 
 
-def test_demo_refuses_minutes_that_make_no_sense(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--minutes", "-1", "--output_dir", str(tmp_path)]) == 1
+@pytest.mark.parametrize("minutes", ["-1", "nan", "inf"])
+def test_demo_refuses_minutes_that_make_no_sense(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], minutes: str
+) -> None:
+    assert main(["demo", "--minutes", minutes, "--output_dir", str(tmp_path)]) == 1
     assert "must be positive" in capsys.readouterr().err
 
 
 def test_demo_names_the_model_types_that_it_has(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["demo", "--model_type", "wav2vec2", "--output_dir", str(tmp_path)]) == 1
     assert "data2vec2-audio or best-rq, got 'wav2vec2'" in capsys.readouterr().err
+
+
+def test_export_refuses_a_file_where_a_folder_is_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["export", str(tmp_path), str(tmp_path / "file")]) == 1
+    assert "file is a file; expected a folder to write" in capsys.readouterr().err
 
 
 def test_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:

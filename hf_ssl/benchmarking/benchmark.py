@@ -3,12 +3,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from math import inf
 from statistics import mean, median
 from typing import Any
 
 import torch
 from transformers import AutoModelForPreTraining, PreTrainedModel
 
+from ..devices import usable_device
 from ..models.self_distillation import SelfDistillationModel
 from ..planning.flops import attention_flops, count_flops
 from ..planning.recipes import PlannedRecipe, plan_recipe, read_arguments
@@ -129,11 +131,11 @@ def run_benchmark(config: BenchmarkConfig) -> Benchmark:
     """Measures a recipe's training step, on noise of the longest length or on real data.
 
     Raises:
-        ValueError: The recipe, a setting or the data cannot be used.
+        ValueError: The recipe, a setting, the device or the data cannot be used.
         torch.OutOfMemoryError: It does not fit into the GPU.
     """
     _check(config)
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = usable_device(config.device)
     recipe, data = _prepare(config)
     batches = _make_batches(recipe, data, config, device)
     precision = config.precision or ("bfloat16" if recipe.half_precision else "float32")
@@ -170,14 +172,19 @@ def run_benchmark(config: BenchmarkConfig) -> Benchmark:
 
 
 def _check(config: BenchmarkConfig) -> None:
-    if config.rounds < 1:
-        raise ValueError(f"Expected --rounds of at least 1, got {config.rounds}.")
-    if config.items is not None and config.items < 1:
-        raise ValueError(f"Expected --items of at least 1, got {config.items}.")
+    check_counts(config)
     if config.precision not in (None, *_DTYPES):
         raise ValueError(f"Expected --precision {' or '.join(_DTYPES)}, got {config.precision}.")
     if config.workers is not None and (config.workers < 0 or not config.data):
         raise ValueError("The loader needs real data, --data, and --workers of 0 or more.")
+
+
+def check_counts(config: BenchmarkConfig) -> None:
+    """Raises `ValueError` at numbers of rounds or items that measure nothing."""
+    if config.rounds < 1:
+        raise ValueError(f"Expected --rounds of at least 1, got {config.rounds}.")
+    if config.items is not None and config.items < 1:
+        raise ValueError(f"Expected --items of at least 1, got {config.items}.")
 
 
 def _prepare(config: BenchmarkConfig) -> tuple[PlannedRecipe, TrainingData | None]:
@@ -204,7 +211,7 @@ def with_length(recipe: PlannedRecipe, config: BenchmarkConfig) -> PlannedRecipe
             continue
         if recipe.unit != unit:
             raise ValueError(f"{flag} is for recipes of {kind}; {config.recipe} counts {recipe.unit}.")
-        if length <= 0:
+        if not 0 < length < inf:
             raise ValueError(f"Expected {flag} above 0, got {length:g}.")
         recipe = replace(recipe, longest_item=float(length))
     return recipe

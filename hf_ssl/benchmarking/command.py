@@ -6,6 +6,7 @@ import os
 
 import torch
 
+from ..output_files import check_writable
 from ..planning.recipes import parse_settings
 from ..training.allocator import keep_freed_memory
 from .benchmark import BenchmarkConfig, run_benchmark
@@ -21,6 +22,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     """Measures, prints, and writes the figures if asked to."""
     sweep = None if arguments.curve is None else parse_sweep(arguments.curve)
     _check(arguments, sweep)
+    check_writable(arguments.output, "--output")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # it would warn in every worker
     if not torch.cuda.is_available():
         keep_freed_memory()  # as the training scripts do

@@ -17,10 +17,11 @@ from transformers import (
     ViTConfig,
 )
 
+from ..devices import usable_device
 from ..planning.recipes import PlannedRecipe, load_recipe
 from ..planning.synthetic import make_batch
 from ..results import provenance
-from .benchmark import BenchmarkConfig, with_length
+from .benchmark import BenchmarkConfig, check_counts, with_length
 from .phases import Stopwatch
 
 _WARM_UP = 2
@@ -53,12 +54,12 @@ def compare_with_transformers(config: BenchmarkConfig, sizes: Sequence[int] = ()
         was measured before it.
 
     Raises:
-        ValueError: transformers has no encoder of this kind, or the smallest batch does not fit.
+        ValueError: A setting cannot be used, transformers has no encoder of this kind, or the smallest batch does not
+            fit.
     """
-    if config.rounds < 1:
-        raise ValueError(f"Expected --rounds of at least 1, got {config.rounds}.")
+    check_counts(config)
     recipe = with_length(load_recipe(config.recipe, config.settings), config)
-    device = config.device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = usable_device(config.device)
     models = [(attention, _models(recipe.config, attention, device)) for attention in ("eager", "sdpa")]
     measured: list[Inference] = []
     for items in sizes or [config.items or recipe.items_per_device]:

@@ -2,6 +2,7 @@
 """Which part of a recording becomes a clip: bounds on its length, and equal windows of long recordings."""
 
 from itertools import pairwise
+from math import inf
 from typing import NamedTuple
 
 
@@ -45,9 +46,9 @@ class ClipLimits(NamedTuple):
     cut_long: bool
 
     def check(self) -> None:
-        """Raises `ValueError` if the bounds are not positive or contradict each other."""
+        """Raises `ValueError` if the bounds are not positive, not finite, or contradict each other."""
         for name, seconds in (("min_seconds", self.min_seconds), ("max_seconds", self.max_seconds)):
-            if seconds is not None and not seconds > 0:
+            if seconds is not None and not 0 < seconds < inf:
                 raise ValueError(f"expected {name} to be positive (or None for no bound), got {seconds}")
         if self.min_seconds and self.max_seconds and self.min_seconds > self.max_seconds:
             raise ValueError(f"expected min_seconds <= max_seconds, got {self.min_seconds} > {self.max_seconds}")

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +72,7 @@ class DemoConfig:
 
     def with_minutes(self, minutes: float) -> DemoConfig:
         """The same with so many minutes of pre-training."""
-        if minutes <= 0:
+        if not 0 < minutes < inf:
             raise ValueError(f"--minutes must be positive, got {minutes}.")
         return replace(self, pretraining_minutes=minutes)
 

@@ -33,6 +33,7 @@ from transformers import (
     set_seed,
 )
 
+from ..devices import usable_device
 from ..inference.windows import FrameGeometry
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from .items import Clip, Item, LoadedClip, LoadedPicture, Picture, Text, TokenBlock
@@ -78,11 +79,16 @@ class FrozenEncoder(ABC):
         model: An encoder, or a model with one (`get_encoder()`, as Whisper's). It is put into evaluation mode.
         processor: Its feature extractor, image processor or tokenizer.
         batch_size: Items that are read at once; of these, those of the same length share a batch.
+
+    Raises:
+        ValueError: The batches would be empty.
     """
 
     modality: Modality
 
     def __init__(self, model: PreTrainedModel, processor: Any, *, batch_size: int = 8) -> None:
+        if batch_size < 1:
+            raise ValueError(f"Expected --batch_size of at least 1, got {batch_size}.")
         self.model = (model.get_encoder() if model.config.is_encoder_decoder else model).eval()
         self.processor = processor
         self.batch_size = batch_size
@@ -266,13 +272,15 @@ def load_frozen_encoder(
         device: Such as `"cuda:0"`; a GPU if there is one.
 
     Raises:
-        ValueError: It cannot be opened, lacks weights, or reads neither speech nor images nor texts.
+        ValueError: It cannot be opened, lacks weights, or reads neither speech nor images nor texts; or there is no
+            such device.
     """
+    device = usable_device(device)
     try:
         model = _load_model(name_or_path, untrained_seed)
     except (OSError, KeyError) as error:
         raise ValueError(f"Cannot open the model {name_or_path!r}: {str(error).splitlines()[0]}") from error
-    model.to(torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu")))  # type: ignore[arg-type]
+    model.to(torch.device(device))  # type: ignore[arg-type]
     return wrap_encoder(model, _load_processor(model, name_or_path), batch_size=batch_size)
 
 

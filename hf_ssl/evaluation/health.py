@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from math import isnan
 from typing import Any
 
+from ..output_files import check_writable
 from ..results import append_result
 from .codebooks import CodebookHealth, load_quantizing_model, measure_codebook
 from .encoders import FrozenEncoder, load_frozen_encoder
@@ -62,6 +63,7 @@ def run_health(config: HealthConfig) -> list[ModelHealth]:
     Raises:
         ValueError: A model, the data or a setting cannot be used.
     """
+    check_writable(config.results, "--results")
     first = _load(config, config.models[0])
     data = load_unlabelled(config.data, first.modality)
     print("\n  ".join([f"Health on {len(data.items)} items of {config.data.source}", *data.notes]), flush=True)

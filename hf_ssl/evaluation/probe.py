@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..output_files import check_writable, make_folder
 from ..results import append_result
 from .baselines import LogMel, baseline_of
 from .encoders import FrozenEncoder, Representer, SpeechEncoder, load_frozen_encoder
@@ -94,10 +95,7 @@ def run_probe(config: ProbeConfig) -> list[dict[str, Any]]:
     Raises:
         ValueError: A model, the data or a setting cannot be used.
     """
-    if config.num_seeds < 1:
-        raise ValueError(f"Expected --seeds of at least 1, got {config.num_seeds}.")
-    if config.task == "frames" and not {"weighted_sum", "linear"}.intersection(config.methods):
-        raise ValueError("Expected --methods weighted_sum or linear for --task frames, which has no neighbours.")
+    _check(config)
     first = _load(config, config.arms[0])
     allowed = _MODALITIES_OF_TASKS.get(config.task, (first.modality,))
     if first.modality not in allowed:
@@ -117,6 +115,19 @@ def run_probe(config: ProbeConfig) -> list[dict[str, Any]]:
     if config.by_layer:
         print(by_layer_table(results))
     return results
+
+
+def _check(config: ProbeConfig) -> None:
+    """Finds what is wrong before anything is opened or encoded."""
+    if config.num_seeds < 1:
+        raise ValueError(f"Expected --seeds of at least 1, got {config.num_seeds}.")
+    if config.num_epochs is not None and config.num_epochs < 1:
+        raise ValueError(f"Expected --epochs of at least 1, got {config.num_epochs}.")
+    if config.task == "frames" and not {"weighted_sum", "linear"}.intersection(config.methods):
+        raise ValueError("Expected --methods weighted_sum or linear for --task frames, which has no neighbours.")
+    check_writable(config.results, "--results")
+    if config.cache is not None:
+        make_folder(config.cache, "--cache")
 
 
 def describe(config: ProbeConfig, data: ProbeData) -> str:

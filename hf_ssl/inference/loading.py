@@ -17,6 +17,7 @@ from transformers import (
     Wav2Vec2CTCTokenizer,
 )
 
+from ..devices import usable_device
 from .input_makers import InputMaker, make_input_maker
 from .windows import WindowSize
 
@@ -69,7 +70,8 @@ def load_encoder(name_or_path: str, *, device: str | None = None, dtype: str = "
         dtype (`str`): `"float32"`, `"bfloat16"` or `"float16"`.
 
     Raises:
-        ValueError: It cannot be opened, lacks weights, or reads neither waveforms nor our log-mel features.
+        ValueError: It cannot be opened, lacks weights, or reads neither waveforms nor our log-mel features; or there
+            is no such device.
     """
     return _load(AutoModel, name_or_path, device, dtype)
 
@@ -96,6 +98,7 @@ def load_ctc_model(
 
 
 def _load(auto_class: Any, name_or_path: str, device: str | None, dtype: str) -> LoadedModel:
+    device = usable_device(device)
     model, info = _open(auto_class, name_or_path, "model", dtype=_DTYPES[dtype], output_loading_info=True)
     # What replaces masked frames in training is not among the weights of many models, and not used here.
     missing = sorted(key for key in info["missing_keys"] if not key.endswith("masked_spec_embed"))
@@ -118,13 +121,12 @@ def _open(auto_class: Any, name_or_path: str, what: str, **options) -> Any:
         raise ValueError(f"cannot open the {what} of {name_or_path!r}: {reason}") from error
 
 
-def _to_device(model: PreTrainedModel, device: str | None) -> PreTrainedModel:
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+def _to_device(model: PreTrainedModel, device: str) -> PreTrainedModel:
     try:
         model.to(device=torch.device(device))  # type: ignore[call-arg]
         return model.eval()
-    except (RuntimeError, AssertionError) as error:
-        raise ValueError(f"cannot use the device {device!r}: {str(error).splitlines()[0]}") from error
+    except torch.OutOfMemoryError as error:
+        raise ValueError(f"the model does not fit into {device}: {str(error).splitlines()[0]}") from error
 
 
 def probe_frames(loaded: LoadedModel) -> torch.Tensor:

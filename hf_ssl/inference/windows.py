@@ -7,6 +7,7 @@ stride therefore has the same frames as the whole recording: none is lost, doubl
 """
 
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import NamedTuple
 
 import numpy as np
@@ -96,9 +97,10 @@ class WindowSize(NamedTuple):
         Raises:
             ValueError: Nothing of a window would be kept, or a length is negative or not a number.
         """
-        if not (window_seconds > 0 and overlap_seconds >= 0 and 2 * overlap_seconds < window_seconds):
+        if not (0 < window_seconds < inf and overlap_seconds >= 0 and 2 * overlap_seconds < window_seconds):
             raise ValueError(
-                "expected an overlap of at least 0 and less than half of the window, got "
+                "expected a window of some seconds and an overlap of at least 0 and less than half of the "
+                "window, got "
                 f"window_seconds={window_seconds:g} and overlap_seconds={overlap_seconds:g}"
             )
         window = geometry.num_frames(round(window_seconds * steps_per_second)) // alignment * alignment

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from transformers import AutoModelForPreTraining, PreTrainedConfig, PreTrainedModel
 
+from ..devices import usable_device
 from ..models.self_distillation import SelfDistillationModel
 from ..training.running import override_config
 from .flops import count_flops
@@ -108,8 +109,11 @@ def measure(recipe: PlannedRecipe, *, whole_model: bool = False, device: str | N
         recipe: The recipe.
         whole_model: Whether to measure all layers.
         device: Where; a GPU if there is one.
+
+    Raises:
+        ValueError: There is no such device.
     """
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = usable_device(device)
     depth = _depth(recipe.config)
     if whole_model or depth <= 2:
         step = _measure_step(recipe, recipe.config, device)

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from math import inf
 from typing import NamedTuple
 
 from .measuring import Measurement
@@ -43,7 +44,8 @@ class Devices:
     utilisation: float = UTILISATION
 
     def __post_init__(self) -> None:
-        if self.number < 1 or not self.memory > 0 or not self.peak_tflops > 0 or not 0 < self.utilisation <= 1:
+        has_sizes = 0 < self.memory < inf and 0 < self.peak_tflops < inf
+        if self.number < 1 or not has_sizes or not 0 < self.utilisation <= 1:
             raise ValueError(
                 "Expected at least one GPU with a positive memory and peak and a utilisation of more than 0 and at "
                 f"most 1, got {self}."
@@ -73,10 +75,9 @@ def make_plan(recipe: PlannedRecipe, devices: Devices, measurement: Measurement,
         data: Hours of audio, images or tokens, to say how often training sees them.
 
     Raises:
-        ValueError: Not even one item fits into a device.
+        ValueError: An amount of data is not positive, or not even one item fits into a device.
     """
-    if any(amount <= 0 for amount in data):
-        raise ValueError(f"Expected positive amounts of data, got {list(data)}.")
+    check_data(data)
     parameters = count_parameters(recipe.config)
     memory = memory_of(parameters, num_devices=devices.number, sharded=devices.sharded)
     batches = fit_batches(
@@ -89,6 +90,12 @@ def make_plan(recipe: PlannedRecipe, devices: Devices, measurement: Measurement,
         longest=recipe.longest_item,
     )
     return Plan(recipe, devices, parameters, memory, measurement, batches, data)
+
+
+def check_data(data: Sequence[float]) -> None:
+    """Raises `ValueError` at amounts of data that are not positive numbers."""
+    if not all(0 < amount < inf for amount in data):
+        raise ValueError(f"Expected --data with hours of audio, images or tokens above 0, got {list(data)}.")
 
 
 def table(plan: Plan) -> list[Row]:

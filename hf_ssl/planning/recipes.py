@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from math import inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -149,10 +150,13 @@ def read_arguments(path: str, settings: dict[str, str], data: Sequence[str] = ()
 def plan_recipe(path: str, arguments: RecipeArguments, global_items: int | None = None) -> PlannedRecipe:
     """What planning needs to know of a recipe whose arguments were read; see [`load_recipe`]."""
     model_args, data_args, augmentation, training_args = arguments
+    if global_items is not None and global_items < 1:
+        raise ValueError(f"Expected --global_batch of at least 1, got {global_items}.")
     if training_args.max_steps <= 0:
         raise ValueError(f"{path} does not say how many steps it takes: add --set max_steps=N.")
     config = _make_config(model_args)
     unit, longest = _unit_and_longest(config, data_args)
+    _check_sizes(path, unit, longest, training_args)
     items_per_device = training_args.per_device_train_batch_size
     if training_args.batch_seconds is not None:
         items_per_device = max(1, int(training_args.batch_seconds / longest))
@@ -170,6 +174,18 @@ def plan_recipe(path: str, arguments: RecipeArguments, global_items: int | None 
         checkpointing=training_args.gradient_checkpointing,
         augmented=augmentation is not None and augmentation.is_active,
     )
+
+
+def _check_sizes(path: str, unit: str, longest: float, training_args: Any) -> None:
+    if not 0 < longest < inf:
+        raise ValueError(f"Expected a longest item of more than 0 {unit}, got {longest:g}: see {path} and --set.")
+    sizes = {
+        "per_device_train_batch_size": training_args.per_device_train_batch_size,
+        "gradient_accumulation_steps": training_args.gradient_accumulation_steps,
+    }
+    for name, size in sizes.items():
+        if size < 1:
+            raise ValueError(f"Expected {name} of at least 1, got {size}: see {path} and --set.")
 
 
 def _kind_of(path: str, recipe: Mapping[str, Any]) -> tuple[type, ...]:

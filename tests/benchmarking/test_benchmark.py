@@ -79,6 +79,13 @@ def test_what_cannot_be_compared_or_measured_is_an_error(recipe, tmp_path, capsy
     assert "--seconds is for recipes of speech" in capsys.readouterr().err
 
 
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize("flags", [[], ["--against", "transformers"]])
+def test_a_gpu_that_is_not_there_is_an_error(recipe, capsys, flags):
+    assert main(["benchmark", recipe, "--device", "cuda", *flags]) == 1
+    assert "one that torch can use here (cpu), got 'cuda'" in capsys.readouterr().err
+
+
 def test_stages_are_watched_only_within_the_context(recipe):
     step = TrainingStep(load_recipe(recipe, {}), "cpu", "float32")
     stopwatch = Stopwatch("cpu")

@@ -179,6 +179,12 @@ def test_curves_that_cannot_be_are_errors(recipe: str, tmp_path: Path, capsys: p
         (["--precision", "both"], "for --against transformers"),
         (["--against", "transformers", "--data", str(tmp_path)], "leave --data out"),
         (["--items", "0"], "--items of at least 1"),
+        (["--items", "0", "--against", "transformers"], "--items of at least 1"),
+        (["--seconds", "inf"], "--seconds above 0"),
+        (["--set", "per_device_train_batch_size=0"], "per_device_train_batch_size of at least 1"),
+        (["--set", "max_seconds=0"], "longest item of more than 0 seconds"),
+        (["--output", "no/such/folder/b.json"], "there is no folder no/such/folder"),
+        (["--output", str(tmp_path)], "is a folder"),
     ):
         assert main(["benchmark", recipe, *flags]) == 1, flags
         assert message in capsys.readouterr().err

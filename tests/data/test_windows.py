@@ -58,7 +58,7 @@ def test_reasons():
     assert limits._replace(cut_long=True).reason_to_skip(48000, 16000) is None
 
 
-@pytest.mark.parametrize("bounds", [(0.0, None), (None, -1.0), (2.0, 1.0), (float("nan"), None)])
+@pytest.mark.parametrize("bounds", [(0.0, None), (None, -1.0), (2.0, 1.0), (float("nan"), None), (None, float("inf"))])
 def test_senseless_limits(bounds):
     with pytest.raises(ValueError, match="expected m"):
         ClipLimits(*bounds, cut_long=True).check()

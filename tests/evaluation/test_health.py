@@ -104,13 +104,18 @@ def test_a_model_without_its_quantizer_has_no_codes(tmp_path: Path, wav2vec2: Pa
     [
         (["--max_items", "1"], "at least 2 items"),
         (["--data", "nowhere/else.wav"], "does not exist"),
+        (["--batch_size", "0"], "--batch_size of at least 1"),
+        (["--device", "gpu9"], "got 'gpu9'"),
+        (["--results", "no/such/folder/r.jsonl"], "there is no folder no/such/folder"),
     ],
 )
 def test_what_cannot_be_used(
     wav2vec2: Path, recordings: Path, arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["health", str(wav2vec2), "--data", str(recordings), *arguments]) == 1
-    assert message in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
 
 
 def test_models_of_two_modalities(

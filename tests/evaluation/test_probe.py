@@ -99,15 +99,22 @@ def test_verification(wav2vec2: Path, recordings: Path, tmp_path: Path, capsys: 
         (("--column", "pitch"), "has no column 'pitch'"),
         (("--column", "label", "--splits", "train", "validation", "exam"), "has no split 'exam', only"),
         (("--column", "label", "--seeds", "0"), "--seeds of at least 1"),
+        (("--column", "label", "--epochs", "0"), "--epochs of at least 1"),
+        (("--column", "label", "--batch_size", "0"), "--batch_size of at least 1"),
+        (("--column", "label", "--device", "gpu9"), "got 'gpu9'"),
+        (("--column", "label", "--results", "no/such/folder/r.jsonl"), "there is no folder no/such/folder"),
+        (("--column", "label", "--cache", __file__), "Cannot make the folder --cache"),
         (("--column", "label", "--arm", "nameless"), "Expected --arm NAME=MODEL, got 'nameless'"),
     ],
 )
-def test_bad_settings_are_named(
+def test_bad_settings_are_named_at_once(
     wav2vec2: Path, recordings: Path, capsys: pytest.CaptureFixture[str], arguments: tuple[str, ...], message: str
 ) -> None:
     command = ["probe", str(wav2vec2), "--task", "classification", "--data", str(recordings), *arguments]
     assert main(command) == 1
-    assert message in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""  # nothing was encoded for it
 
 
 def test_models_of_different_kinds_are_refused(

@@ -200,7 +200,7 @@ def test_bad_files_are_named_and_the_rest_goes_on(recogniser, write_audio, tmp_p
         (["--format", "text", "--timestamps"], "--format text has no timestamps"),
         (["--batch_size", "0"], "expected --batch_size of at least 1"),
         (["--window_seconds", "1", "--overlap_seconds", "0.5"], "less than half of the window"),
-        (["--device", "abacus"], "cannot use the device 'abacus'"),
+        (["--device", "abacus"], "one that torch can use here (cpu"),
         (["--output", "."], "exists"),
         (["--output", "no/such/folder/out.txt"], "cannot write"),
     ],

@@ -89,7 +89,9 @@ def test_window_size_in_seconds():
     assert WindowSize.of_seconds(FrameGeometry(4, 4), 100, 30.0, 3.0, alignment=16) == (736, 80, 16)
 
 
-@pytest.mark.parametrize("seconds", [(0, 0), (-1, 0), (10, 5), (10, -1), (float("nan"), 0), (10, float("nan"))])
+@pytest.mark.parametrize(
+    "seconds", [(0, 0), (-1, 0), (10, 5), (10, -1), (float("nan"), 0), (10, float("nan")), (float("inf"), 0)]
+)
 def test_senseless_window_sizes(seconds):
     with pytest.raises(ValueError, match="less than half of the window"):
         WindowSize.of_seconds(FrameGeometry(320, 400), 16000, *seconds)

@@ -192,6 +192,20 @@ def test_command_says_where_every_figure_comes_from(tmp_path: Path, capsys: pyte
     assert "100 x 10^12 operations/s each, of which 50% are reached (both assumed)" in printed
 
 
-def test_impossible_devices_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["plan", str(PRETRAINING[0]), "--gpus", "0", "--gpu-memory", "8"]) == 1
-    assert "at least one GPU" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--gpus", "0"], "at least one GPU"),
+        (["--gpu-memory", "inf"], "at least one GPU with a positive memory"),
+        (["--global_batch", "0"], "--global_batch of at least 1"),
+        (["--data", "8", "-1"], "above 0, got [8.0, -1.0]"),
+        (["--data", "nan"], "above 0, got [nan]"),
+        (["--set", "gradient_accumulation_steps=0"], "gradient_accumulation_steps of at least 1"),
+    ],
+)
+def test_what_cannot_be_planned_is_said_before_anything_is_measured(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], flags: list[str], message: str
+) -> None:
+    monkeypatch.setattr("hf_ssl.planning.command.measure", lambda *_, **__: pytest.fail("it was measured"))
+    assert main(["plan", str(PRETRAINING[0]), "--gpus", "1", "--gpu-memory", "8", *flags]) == 1
+    assert message in capsys.readouterr().err
