@@ -13,6 +13,7 @@ from pathlib import Path
 import datasets
 import pytest
 import torch
+from pages import ROOT, blocks, commands
 from training_helpers import QUICK, SCRIPTS, load_script, write_images, write_metadata, write_recordings
 from transformers import Wav2Vec2FeatureExtractor, set_seed
 
@@ -21,11 +22,7 @@ from hf_ssl.cli import main as hf_ssl
 from hf_ssl.conversion.best_rq import RECIPE_OPTIONS, original_files
 from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted((SCRIPTS / "guides").glob("*.md"))
-WITH_CODE = [page for page in PAGES if "\n```" in page.read_text(encoding="utf-8")]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-LINK = re.compile(r"\]\((?!https?:)([^)#]+)\)")
+WITH_CODE = [page for page in sorted((SCRIPTS / "guides").glob("*.md")) if blocks(page)]
 
 FEW_UPDATES = [*QUICK, "--bf16", "false", "--max_steps", "2", "--per_device_train_batch_size", "2"]
 FEW_UPDATES += ["--gradient_accumulation_steps", "1", "--logging_steps", "1", "--warmup_steps", "0"]
@@ -87,9 +84,7 @@ def folder(prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.mark.parametrize("page", WITH_CODE, ids=lambda page: page.stem)
 def test_every_code_block_runs(page: Path, folder: Path) -> None:
     pytest.importorskip("sklearn")
-    blocks = BLOCK.findall(page.read_text(encoding="utf-8"))
-    assert blocks
-    for language, code in blocks:
+    for language, code in blocks(page):
         match language:
             case "bash":
                 for command in commands(code):
@@ -98,18 +93,6 @@ def test_every_code_block_runs(page: Path, folder: Path) -> None:
                 exec(compile(code, str(page), "exec"), {"__name__": "guide"})
             case _:
                 pytest.fail(f"{page.name} has a block of {language or 'no language'}: it is not tested")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_links_between_pages_lead_somewhere(page: Path) -> None:
-    for target in LINK.findall(page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
-
-
-def commands(code: str) -> list[list[str]]:
-    """The commands of a shell's block, in words."""
-    lines = code.replace("\\\n", " ").splitlines()
-    return [shlex.split(line, comments=True) for line in lines if line.strip()]
 
 
 def run(command: list[str]) -> None:
