@@ -11,6 +11,7 @@ from training_helpers import QUICK, SCRIPTS, load_script, write_recordings
 from transformers import AutoModelForMaskedLM, AutoTokenizer, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from hf_ssl import BestRqFeatureExtractor, BestRqForCTC
+from hf_ssl.report import REPORT_NAME
 from hf_ssl.training.finetuning import build_vocabulary, make_processor
 from hf_ssl.training.model_sizes import best_rq_config
 
@@ -27,6 +28,7 @@ def test_wav2vec2_baseline_trains(tmp_path: Path) -> None:
     assert 0.5 < history[0]["train_loss"] < 3  # log(6) = 1.8 for guesses, and the diversity of the codes
     assert trainer.model.quantizer.temperature == pytest.approx(0.5)
     assert (tmp_path / "out" / "model.safetensors").is_file()
+    assert "wav2vec 2.0, speech: pre-training" in (tmp_path / "out" / REPORT_NAME).read_text(encoding="utf-8")
 
 
 def test_masked_language_model_baseline_trains(tmp_path: Path) -> None:
@@ -42,6 +44,7 @@ def test_masked_language_model_baseline_trains(tmp_path: Path) -> None:
     tokenizer = AutoTokenizer.from_pretrained(tmp_path / "out")
     assert model.config.vocab_size == len(tokenizer) == 280
     assert model.config.pad_token_id == tokenizer.pad_token_id
+    assert "roberta: training" in (tmp_path / "out" / REPORT_NAME).read_text(encoding="utf-8")
 
 
 def test_step_time_compares_in_one_run(

@@ -24,7 +24,7 @@ from transformers import (
 
 from hf_ssl.data.text import PackedTextDataset, iterate_texts, load_text_sources
 from hf_ssl.training.arguments import parse_arguments, parse_overrides
-from hf_ssl.training.running import save_run, set_up_logging
+from hf_ssl.training.running import report_run, save_run, set_up_logging
 from hf_ssl.training.text_arguments import TextDataArguments, TextPreTrainingArguments
 from hf_ssl.training.text_tokenizers import train_tokenizer
 from hf_ssl.training.trainer import PreTrainingTrainer
@@ -70,6 +70,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
         sampling_rate=1,
     )
     save_run(trainer, trainer.train())
+    report_run(trainer)
     return trainer
 
 

@@ -41,6 +41,7 @@ from hf_ssl.training.running import (
     load_train_table,
     make_train_dataset,
     open_skipped_files,
+    report_run,
     save_run,
     set_up_logging,
 )
@@ -82,6 +83,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
         sampling_rate=feature_extractor.sampling_rate,
     )
     save_run(trainer, trainer.train())
+    report_run(trainer)
     return trainer
 
 
