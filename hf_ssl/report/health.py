@@ -8,7 +8,7 @@ from ..health_results import HealthResult
 from ..own_results import OWN_ARM
 from .markup import Child, Markup, element
 from .numbers import format_share
-from .privacy import last_name
+from .privacy import arm_name, last_name
 from .section import Section, foldable, table
 
 _INTRODUCTION = (
@@ -40,7 +40,7 @@ def _measurement(results: Sequence[HealthResult]) -> Child:
 def _arm(result: HealthResult) -> Child:
     if result.is_own:
         return element("b", OWN_ARM)
-    return ", ".join([last_name(part) for part in result.arm.split(", ")])
+    return arm_name(result.arm)
 
 
 def _last_layer(result: HealthResult) -> Iterable[str]:

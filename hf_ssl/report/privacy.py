@@ -18,3 +18,8 @@ def without_paths(text: str) -> str:
 def last_name(path: str) -> str:
     """The name of a file or folder without the folders above it, of any system."""
     return PureWindowsPath(path).name if "\\" in path else PurePath(path).name or path
+
+
+def arm_name(arm: str) -> str:
+    """An arm of a measurement, which is called by its folder if it has no name: `folders/name, untrained`."""
+    return ", ".join([last_name(part) for part in arm.split(", ")])

@@ -10,7 +10,7 @@ from ..own_results import OWN_ARM, ComparedLine
 from .layer_chart import Layers, layer_chart
 from .markup import Child, Markup, element
 from .numbers import format_share
-from .privacy import last_name
+from .privacy import arm_name, last_name
 from .section import Section, table
 
 # As many as page.css has.
@@ -59,8 +59,7 @@ def _figure(compared: ComparedLine) -> ProbeFigure:
         ) from error
     if not all(map(math.isfinite, (test, *by_layer))):
         raise ValueError(f"Expected finite figures of a probe, got {test} and {by_layer}.")
-    # An arm without a name of its own is called by its folder.
-    arm = OWN_ARM if is_own else ", ".join([last_name(part) for part in str(line["arm"]).split(", ")])
+    arm = OWN_ARM if is_own else arm_name(str(line["arm"]))
     task, data, column, method, metric = (str(line[name]) for name in ("task", "data", "column", "method", "metric"))
     return ProbeFigure(arm, task, data, column, method, metric, test, by_layer)
 

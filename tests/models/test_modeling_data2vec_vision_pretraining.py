@@ -15,6 +15,7 @@ from transformers import (
     Data2VecVisionForImageClassification,
     Data2VecVisionModel,
 )
+from ways_of_training import WAYS, assert_same_gradients
 
 from hf_ssl import Data2VecVisionForPreTraining, Data2VecVisionPreTrainingConfig
 from hf_ssl.models.masking import draw_rectangle_mask
@@ -158,21 +159,9 @@ def test_loss_falls():
     assert losses[-1] < 0.7 * losses[0]
 
 
-@pytest.mark.parametrize("way", ["checkpointed", "compiled"])
+@pytest.mark.parametrize("way", WAYS)
 def test_ways_of_training_give_the_same_gradients(way: str):
-    gradients = []
-    for is_plain in (True, False):
-        model = make_model().train()
-        if way == "checkpointed" and not is_plain:
-            model.gradient_checkpointing_enable()
-        elif not is_plain:
-            torch.compiler.reset()
-            model.compile(backend="aot_eager")
-        model(make_images(), bool_masked_pos=make_masks()).loss.backward()
-        gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
-    assert gradients[0].keys() == gradients[1].keys()
-    for name, gradient in gradients[0].items():
-        torch.testing.assert_close(gradient, gradients[1][name])
+    assert_same_gradients(way, make_model, lambda: {"pixel_values": make_images(), "bool_masked_pos": make_masks()})
 
 
 def test_rectangle_masks():
