@@ -9,7 +9,12 @@ import unittest
 
 import torch
 from transformers.testing_utils import torch_device
-from transformers_suite import declare_model_classes, expect_refusal_of_left_padding, load_model_tester_mixin
+from transformers_suite import (
+    PreTrainingOutput,
+    declare_model_classes,
+    expect_refusal_of_left_padding,
+    load_model_tester_mixin,
+)
 
 from hf_ssl import (
     BestRqConfig,
@@ -138,7 +143,7 @@ class BestRqTransformerTest(BestRqSuite, unittest.TestCase):
         self.model_tester.encoder_type = "transformer"
 
 
-class BestRqForPreTrainingTest(BestRqSuite, unittest.TestCase):
+class BestRqForPreTrainingTest(PreTrainingOutput, BestRqSuite, unittest.TestCase):
     all_model_classes = (BestRqForPreTraining,)
     has_attentions = False  # `BestRqForPreTrainingOutput` has neither attentions nor hidden states
 
@@ -149,15 +154,3 @@ class BestRqForPreTrainingTest(BestRqSuite, unittest.TestCase):
         mask_time_indices = torch.zeros(batch_size, frames, dtype=torch.bool, device=torch_device)
         mask_time_indices[:, 2:6] = True
         return inputs | {"mask_time_indices": mask_time_indices}
-
-    @unittest.skip(reason="the output has no hidden states")
-    def test_hidden_states_output(self) -> None:
-        pass
-
-    @unittest.skip(reason="the output has no hidden states")
-    def test_retain_grad_hidden_states_attentions(self) -> None:
-        pass
-
-    @unittest.skip(reason="the test subtracts outputs, and masks are among them")
-    def test_model_outputs_equivalence(self) -> None:
-        pass

@@ -9,7 +9,12 @@ import unittest
 
 import torch
 from transformers.testing_utils import torch_device
-from transformers_suite import declare_model_classes, expect_refusal_of_left_padding, load_model_tester_mixin
+from transformers_suite import (
+    PreTrainingOutput,
+    declare_model_classes,
+    expect_refusal_of_left_padding,
+    load_model_tester_mixin,
+)
 
 from hf_ssl import (
     Data2Vec2AudioConfig,
@@ -133,7 +138,7 @@ class Data2Vec2AudioModelTest(Data2Vec2AudioSuite, unittest.TestCase):
         config_tester.run_common_tests()
 
 
-class Data2Vec2AudioForPreTrainingTest(Data2Vec2AudioSuite, unittest.TestCase):
+class Data2Vec2AudioForPreTrainingTest(PreTrainingOutput, Data2Vec2AudioSuite, unittest.TestCase):
     all_model_classes = (Data2Vec2AudioForPreTraining,)
     has_attentions = False  # `Data2Vec2ForPreTrainingOutput` has neither attentions nor hidden states
 
@@ -145,15 +150,3 @@ class Data2Vec2AudioForPreTrainingTest(Data2Vec2AudioSuite, unittest.TestCase):
         mask_time_indices[:, 0, 2:6] = True
         mask_time_indices[:, 1, 5:9] = True
         return inputs | {"mask_time_indices": mask_time_indices}
-
-    @unittest.skip(reason="the output has no hidden states")
-    def test_hidden_states_output(self) -> None:
-        pass
-
-    @unittest.skip(reason="the output has no hidden states")
-    def test_retain_grad_hidden_states_attentions(self) -> None:
-        pass
-
-    @unittest.skip(reason="the test subtracts outputs, and masks are among them")
-    def test_model_outputs_equivalence(self) -> None:
-        pass

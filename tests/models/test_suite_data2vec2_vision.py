@@ -6,7 +6,7 @@ import unittest
 
 import torch
 from transformers.testing_utils import torch_device
-from transformers_suite import declare_model_classes, load_model_tester_mixin
+from transformers_suite import PreTrainingOutput, declare_model_classes, load_model_tester_mixin
 
 from hf_ssl import (
     Data2Vec2VisionConfig,
@@ -78,7 +78,7 @@ class Data2Vec2VisionModelTest(Data2Vec2VisionSuite, unittest.TestCase):
         config_tester.run_common_tests()
 
 
-class Data2Vec2VisionForPreTrainingTest(Data2Vec2VisionSuite, unittest.TestCase):
+class Data2Vec2VisionForPreTrainingTest(PreTrainingOutput, Data2Vec2VisionSuite, unittest.TestCase):
     all_model_classes = (Data2Vec2VisionForPreTraining,)
     has_attentions = False  # `Data2Vec2ForPreTrainingOutput` has neither attentions nor hidden states
 
@@ -92,15 +92,3 @@ class Data2Vec2VisionForPreTrainingTest(Data2Vec2VisionSuite, unittest.TestCase)
         bool_masked_pos[:, 0, 2:10] = True
         bool_masked_pos[:, 1, 5:13] = True
         return inputs | {"bool_masked_pos": bool_masked_pos}
-
-    @unittest.skip(reason="the output has no hidden states")
-    def test_hidden_states_output(self) -> None:
-        pass
-
-    @unittest.skip(reason="the output has no hidden states")
-    def test_retain_grad_hidden_states_attentions(self) -> None:
-        pass
-
-    @unittest.skip(reason="the test subtracts outputs, and masks are among them")
-    def test_model_outputs_equivalence(self) -> None:
-        pass

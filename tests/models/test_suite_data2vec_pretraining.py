@@ -8,7 +8,7 @@ import unittest
 
 import torch
 from transformers.testing_utils import torch_device
-from transformers_suite import declare_model_classes, load_model_tester_mixin
+from transformers_suite import PreTrainingOutput, declare_model_classes, load_model_tester_mixin
 
 from hf_ssl import (
     Data2VecAudioForPreTraining,
@@ -25,22 +25,10 @@ declare_model_classes("data2vec-text", {"MODEL_FOR_PRETRAINING_MAPPING_NAMES": "
 declare_model_classes("data2vec-vision", {"MODEL_FOR_PRETRAINING_MAPPING_NAMES": "Data2VecVisionForPreTraining"})
 
 
-class Data2VecPreTrainingSuite(suite.ModelTesterMixin):
+class Data2VecPreTrainingSuite(PreTrainingOutput, suite.ModelTesterMixin):
     """What the tests of all modalities share."""
 
     has_attentions = False  # `Data2VecForPreTrainingOutput` has neither attentions nor hidden states
-
-    @unittest.skip(reason="the output has no hidden states")
-    def test_hidden_states_output(self) -> None:
-        pass
-
-    @unittest.skip(reason="the output has no hidden states")
-    def test_retain_grad_hidden_states_attentions(self) -> None:
-        pass
-
-    @unittest.skip(reason="the test subtracts outputs, and masks are among them")
-    def test_model_outputs_equivalence(self) -> None:
-        pass
 
 
 class Data2VecAudioPreTrainingTester:
