@@ -9,12 +9,14 @@ A table stands between two comments. The first says what is in it, as JSON; ever
     <!-- end of replication -->
 
 Values are shares, written in per cent: the mean over the lines of a cell, and where they differ the smallest and the
-largest.
+largest. Other figures, and several of a line, are written as `cells` says, of one line per cell:
+
+    "cells": {"times as fast": "{times_as_fast:.2f} ({least:.2f} to {most:.2f})", "GiB": "{peak_gib:.1f}"}
 """
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,6 +31,10 @@ _BLOCK = re.compile(
     r"(?P<table>.*?)^(?P<end><!-- end of (?P=kind) -->)",
     re.DOTALL | re.MULTILINE,
 )
+_PERCENT = re.compile(r"(?<=\d)%")
+
+# What a row or a column is called, field by field.
+_Names = tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -37,17 +43,20 @@ class Pivot:
 
     Args:
         where: Fields and the value, or list of values, that lines must have.
-        rows: The field that a row stands for.
+        rows: The field that a row stands for, or fields that together are a row, each with a column and a title.
         columns: The fields whose values together are a column.
         value: The field with the figure.
-        names: What to write instead of a value, of any field.
+        cells: Instead of `value`: templates of `str.format` over the fields of a line, by the title that each adds to
+            the columns.
+        names: What to write instead of a value, of any field, or instead of a field as a title.
         order: Rows and columns that come first, by the names that are written; the others as they come.
     """
 
     where: Mapping[str, Any]
-    rows: str
-    columns: Sequence[str]
+    rows: str | Sequence[str]
+    columns: Sequence[str] = ()
     value: str = "test"
+    cells: Mapping[str, str] = field(default_factory=dict)
     names: Mapping[str, str] = field(default_factory=dict)
     order: Sequence[str] = ()
 
@@ -70,7 +79,7 @@ def refresh(text: str, results_path: Path, root: Path) -> str:
         except ValueError as error:
             raise ValueError(f"Expected JSON in the comment {match['begin'].strip()!r}: {error}.") from error
         table = (
-            pivot_table(read_results(results_path), Pivot(**given))
+            pivot_table(read_results(results_path), _pivot(given, match["begin"].strip()))
             if match["kind"] == "results"
             else replication_table(root / given, results_path)
         )
@@ -83,21 +92,26 @@ def pivot_table(results: Sequence[Mapping[str, Any]], pivot: Pivot) -> str:
     """The Markdown of one table; a dash stands in an empty cell.
 
     Raises:
-        ValueError: No result is what the pivot asks for, or one has no such field.
+        ValueError: No result is what the pivot asks for, one lacks a field, a template does not fit it, or several
+            belong to the cell of a template.
     """
-    cells: dict[tuple[str, str], list[float]] = {}
+    fields = [pivot.rows] if isinstance(pivot.rows, str) else pivot.rows
+    found: dict[tuple[_Names, _Names], list[Mapping[str, Any]]] = {}
     for result in _selected(results, pivot.where):
-        row = pivot.names.get(result[pivot.rows], result[pivot.rows])
-        column = ", ".join(pivot.names.get(result[name], str(result[name])) for name in pivot.columns)
-        cells.setdefault((row, column), []).append(result[pivot.value])
-    if not cells:
+        place = _named(result, fields, pivot.names), _named(result, pivot.columns, pivot.names)
+        found.setdefault(place, []).append(result)
+    if not found:
         raise ValueError(f"No line of the results has {dict(pivot.where)}.")
-    rows = _ordered([row for row, _ in cells], pivot.order)
-    columns = _ordered([column for _, column in cells], pivot.order)
-    lines = [["", *columns], ["---"] * (len(columns) + 1)]
+    rows = _ordered((row for row, _ in found), pivot.order)
+    columns = _ordered((column for _, column in found), pivot.order)
+    cells = pivot.cells or {"": ""}
+    header = [""] if isinstance(pivot.rows, str) else [pivot.names.get(name, name) for name in fields]
+    header += [", ".join(filter(None, (*column, title))) for column in columns for title in cells]
+    lines = [header, ["---"] * len(header)]
     for row in rows:
-        figures = [mean_and_spread(cells.get((row, column), [])) for column in columns]
-        lines.append([row, *(figure.replace("%", " %") for figure in figures)])
+        in_row = [found.get((row, column), []) for column in columns]
+        told = [_cell(results, pivot.value, template) for results in in_row for template in cells.values()]
+        lines.append([*row, *told])
     return markdown_rows(lines)
 
 
@@ -114,10 +128,48 @@ def replication_table(plan_path: Path, results_path: Path) -> str:
     return markdown_table(plan, filled)
 
 
-def _ordered(names: Sequence[str], order: Sequence[str]) -> list[str]:
-    """Each name once: those of the order first."""
-    found = dict.fromkeys(names)
-    return [name for name in order if name in found] + [name for name in found if name not in order]
+def _pivot(given: Any, comment: str) -> Pivot:
+    try:
+        return Pivot(**given)
+    except TypeError as error:
+        raise ValueError(f"Expected the settings of a table in the comment {comment!r}: {error}.") from error
+
+
+def _named(result: Mapping[str, Any], fields: Sequence[str], names: Mapping[str, str]) -> _Names:
+    values = [str(_figure(result, name)) for name in fields]
+    return tuple(names.get(value, value) for value in values)
+
+
+def _figure(result: Mapping[str, Any], name: str) -> Any:
+    if name not in result:
+        raise ValueError(f"Expected the field {name!r} in every line of the table, but one has {', '.join(result)}.")
+    return result[name]
+
+
+def _cell(results: Sequence[Mapping[str, Any]], value: str, template: str) -> str:
+    """By the template, or if it is empty the mean and spread of a value."""
+    if not template:
+        text = mean_and_spread([_figure(result, value) for result in results])
+    elif len(results) > 1:
+        commits = ", ".join(str(result.get("commit")) for result in results)
+        raise ValueError(f"Expected one line of the results for a cell, got {len(results)}, of commits {commits}.")
+    else:
+        text = _filled(template, results[0]) if results else "-"
+    return _PERCENT.sub(" %", text)
+
+
+def _filled(template: str, result: Mapping[str, Any]) -> str:
+    try:
+        return template.format_map(result)
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        fields = ", ".join(result)
+        raise ValueError(f"The template {template!r} does not fit a line that has {fields}: {error!r}.") from error
+
+
+def _ordered(found: Iterable[_Names], order: Sequence[str]) -> list[_Names]:
+    """Each row or column once: those of the order first."""
+    places = {name: place for place, name in enumerate(order)}
+    return sorted(dict.fromkeys(found), key=lambda names: places.get(", ".join(names), len(order)))
 
 
 def _selected(results: Sequence[Mapping[str, Any]], where: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

@@ -16,6 +16,11 @@ LINES = [
     {"what": "probe", "arm": "a", "data": "ORDERS", "method": "neighbours", "test": 0.9},
     {"what": "other", "arm": "c"},
 ]
+TIMES = [
+    {"what": "steps", "of": "a", "items": 1, "at": "old", "ratio": 2, "least": 1.5, "share": 0.125, "rates": [0.1]},
+    {"what": "steps", "of": "a", "items": 4, "at": "old", "ratio": 0.9751, "least": 0.5, "share": 1, "rates": [1, 2]},
+    {"what": "steps", "of": "b", "items": 4, "at": "new", "ratio": 3, "least": 3, "share": 0.5, "rates": []},
+]
 COMMENT = '<!-- results: {"where": {"what": "probe", "method": "linear"}, "rows": "arm", "columns": ["data"]} -->'
 
 
@@ -49,6 +54,46 @@ def test_rows_and_columns_can_be_named_and_ordered():
     assert [line.split(" | ")[0] for line in lines[2:]] == ["| a", "| ours"]
 
 
+def test_cells_are_written_by_their_templates():
+    cells = {"times as fast": "{ratio:.2f} ({least:g})", "": "{share:.1%} {rates}"}
+    table = pivot_table(TIMES, Pivot({"what": "steps"}, "of", ["items"], cells=cells, names={"4": "4 clips"}))
+    assert table.splitlines() == [
+        "|  | 1, times as fast | 1 | 4 clips, times as fast | 4 clips |",
+        "| --- | --- | --- | --- | --- |",
+        "| a | 2.00 (1.5) | 12.5 % [0.1] | 0.98 (0.5) | 100.0 % [1, 2] |",
+        "| b | - | - | 3.00 (3) | 50.0 % [] |",
+    ]
+
+
+def test_several_fields_can_be_a_row_with_a_title_each():
+    pivot = Pivot({}, ["of", "items"], cells={"s": "{ratio}"}, names={"of": "method", "b": "BEST"}, order=["BEST, 4"])
+    assert pivot_table(TIMES, pivot).splitlines() == [
+        "| method | items | s |",
+        "| --- | --- | --- |",
+        "| BEST | 4 | 3 |",
+        "| a | 1 | 2 |",
+        "| a | 4 | 0.9751 |",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("pivot", "message"),
+    [
+        (Pivot({}, "arm"), r"Expected the field 'arm' in every line of the table, but one has what, of, items"),
+        (Pivot({}, "of", ["machine"]), "Expected the field 'machine'"),
+        (Pivot({}, "of"), "Expected the field 'test'"),
+        (Pivot({}, "of", cells={"": "{ratio}"}), "one line of the results for a cell, got 2, of commits None, None"),
+        (Pivot({}, "of", ["items"], cells={"": "{test:.2f}"}), "does not fit a line that has what, .*KeyError"),
+        (Pivot({}, "of", ["items"], cells={"": "{of:.1%}"}), "'{of:.1%}' does not fit a line .*ValueError"),
+        (Pivot({}, "of", ["items"], cells={"": "{rates:.1f}"}), "does not fit a line .*TypeError"),
+        (Pivot({}, "of", ["items"], cells={"": "{of.best}"}), "does not fit a line .*AttributeError"),
+    ],
+)
+def test_lines_that_do_not_fit_a_table_are_an_error(pivot, message):
+    with pytest.raises(ValueError, match=message):
+        pivot_table(TIMES, pivot)
+
+
 def test_tables_in_a_text_are_written_anew_and_the_rest_stays(results, tmp_path):
     text = f"# Title\n\n{COMMENT}\nold\n<!-- end of results -->\n\nText <!-- results are good -->\n"
     new = refresh(text, results, tmp_path)
@@ -63,6 +108,8 @@ def test_tables_in_a_text_are_written_anew_and_the_rest_stays(results, tmp_path)
     [
         ("<!-- results: {rows} -->", "Expected JSON in the comment"),
         (COMMENT.replace("linear", "cosine"), "No line of the results has"),
+        (COMMENT.replace("rows", "row"), "Expected the settings of a table in the comment '<!-- results.*'row'"),
+        ("<!-- results: 3 -->", "Expected the settings of a table in the comment '<!-- results: 3 -->'"),
     ],
 )
 def test_what_cannot_be_written_is_an_error(results, tmp_path, comment, message):
