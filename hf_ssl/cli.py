@@ -603,6 +603,9 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         "--set", action="append", default=[], metavar="KEY=VALUE", help="wins over the recipe's; may be repeated"
     )
     benchmark.add_argument("--output", metavar="FILE", help="write the figures as JSON")
+    benchmark.add_argument(
+        "--results", metavar="FILE", help="with --against: JSON lines to append the figures to, of each comparison"
+    )
     benchmark.add_argument("--compare", metavar="FILE", help="print ratios to figures of an earlier --output")
     benchmark.add_argument(
         "--against",

@@ -85,6 +85,14 @@ def describe_machine() -> str:
     return f"CPU ({platform.machine()}), {threads} thread{'s' if threads > 1 else ''}"
 
 
+def cpu_model() -> str:
+    """Such as `"AMD EPYC 9R14"`, which tells CPUs apart that are one machine to `describe_machine`."""
+    information = Path("/proc/cpuinfo")
+    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
 def _ends_a_line(file: IO[bytes]) -> bool:
     if file.seek(0, os.SEEK_END) == 0:
         return True

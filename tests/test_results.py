@@ -2,11 +2,12 @@
 import json
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as StillWaitingError
+from pathlib import Path
 
 import pytest
 
 from hf_ssl import __version__
-from hf_ssl.results import append_result, describe_machine, provenance, read_results
+from hf_ssl.results import append_result, cpu_model, describe_machine, provenance, read_results
 from hf_ssl.shared_files import lock
 
 
@@ -21,6 +22,13 @@ def test_lines_are_appended_with_where_they_come_from(tmp_path):
     assert first["version"] == __version__
     assert first["machine"] == describe_machine()
     assert set(provenance()) == {"version", "commit", "machine"}
+
+
+@pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="there is no /proc/cpuinfo")
+def test_a_cpu_is_named_as_the_system_names_it():
+    named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    assert not named or named[0].endswith(f": {cpu_model()}")
+    assert cpu_model()
 
 
 @pytest.mark.parametrize("result", [{"test": 0.5}, {"what": 1}])

@@ -12,7 +12,7 @@ from ..training.allocator import keep_freed_memory
 from .benchmark import BenchmarkConfig, run_benchmark
 from .curve import Sweep, parse_sweep, run_curve
 from .curve_table import format_curve, write_curve
-from .inference import compare_with_transformers, format_inference, write_inference
+from .inference import append_inference, compare_with_transformers, format_inference, write_inference
 from .table import format_benchmark, format_comparison, read_benchmark, write_benchmark
 
 _WORKERS = 8
@@ -23,6 +23,7 @@ def run_command(arguments: argparse.Namespace) -> None:
     sweep = None if arguments.curve is None else parse_sweep(arguments.curve)
     _check(arguments, sweep)
     check_writable(arguments.output, "--output")
+    check_writable(arguments.results, "--results")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # it would warn in every worker
     if not torch.cuda.is_available():
         keep_freed_memory()  # as the training scripts do
@@ -40,7 +41,7 @@ def run_command(arguments: argparse.Namespace) -> None:
         workers=_workers(arguments),
     )
     if arguments.against == "transformers":
-        _run_inference(config, sweep, arguments.output)
+        _run_inference(config, sweep, arguments)
     elif sweep is not None:
         _run_curve(config, sweep, arguments.output)
     else:
@@ -61,6 +62,8 @@ def _check(arguments: argparse.Namespace, sweep: Sweep | None) -> None:
         raise ValueError("--workers is for --loader: steps are measured on batches that are loaded before.")
     if arguments.precision == "both" and arguments.against is None:
         raise ValueError("--precision both is for --against transformers; measure training once with either.")
+    if arguments.results is not None and arguments.against is None:
+        raise ValueError("--results is for --against transformers; figures of training go to --output.")
     if arguments.compare is not None and (sweep is not None or arguments.against is not None):
         raise ValueError("--compare is for a single batch: leave --curve and --against out.")
     if sweep is not None:
@@ -74,14 +77,16 @@ def _check(arguments: argparse.Namespace, sweep: Sweep | None) -> None:
             raise ValueError(f"--against transformers takes --curve items=..., not {sweep.quantity}.")
 
 
-def _run_inference(config: BenchmarkConfig, sweep: Sweep | None, output: str | None) -> None:
+def _run_inference(config: BenchmarkConfig, sweep: Sweep | None, arguments: argparse.Namespace) -> None:
     sizes = [] if sweep is None else [int(value) for value in sweep.values]
     arms = compare_with_transformers(config, sizes)
     print(format_inference(arms))
     if sizes and arms[-1].items != sizes[-1]:
         print(f"Stopped after {arms[-1].items} items: more do not fit into the GPU's memory.")
-    if output is not None:
-        write_inference(arms, output)
+    if arguments.output is not None:
+        write_inference(arms, arguments.output)
+    if arguments.results is not None:
+        append_inference(arms, arguments.results, config.recipe, ["hf-ssl", *arguments.argv])
 
 
 def _run_curve(config: BenchmarkConfig, sweep: Sweep, output: str | None) -> None:

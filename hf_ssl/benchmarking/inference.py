@@ -2,12 +2,13 @@
 """Our encoders beside transformers' own of equal size: seconds of a forward pass without gradients."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
 
 import torch
+import transformers
 from transformers import (
     AutoModel,
     Data2VecAudioConfig,
@@ -20,7 +21,7 @@ from transformers import (
 from ..devices import usable_device
 from ..planning.recipes import PlannedRecipe, load_recipe
 from ..planning.synthetic import make_batch
-from ..results import provenance
+from ..results import append_result, cpu_model, provenance
 from .benchmark import BenchmarkConfig, check_counts, with_length
 from .phases import Stopwatch
 
@@ -127,7 +128,7 @@ def format_inference(arms: list[Inference]) -> str:
     """A line per encoder and batch, and how many times as fast ours is. The seconds of one item are its latency."""
     unit = "s of audio" if arms[0].unit == "seconds" else arms[0].unit
     lines = ["Encoders without gradients, in turn; noise of the longest length:"]
-    for ours, theirs in zip(arms[::2], arms[1::2], strict=True):
+    for ours, theirs in _pairs(arms):
         lines += ["", f"{_describe(ours, unit)}:"]
         for arm in (ours, theirs):
             seconds = median(arm.seconds)
@@ -135,7 +136,7 @@ def format_inference(arms: list[Inference]) -> str:
                 f"  {arm.name:<24} {arm.num_parameters / 1e6:8.2f} M  {seconds:8.4f} s  "
                 f"{arm.amount / seconds:10.1f} {unit} per second"
             )
-        ratios = [slow / fast for fast, slow in zip(ours.seconds, theirs.seconds, strict=True)]
+        ratios = _ratios(ours, theirs)
         lines.append(f"  ours {median(ratios):.2f} times as fast ({min(ratios):.2f} to {max(ratios):.2f})")
     return "\n".join(lines)
 
@@ -150,6 +151,39 @@ def write_inference(arms: list[Inference], path: str) -> None:
     """Writes all figures as JSON."""
     text = json.dumps({"where": provenance() | {"torch": torch.__version__}, "arms": [arm._asdict() for arm in arms]})
     Path(path).write_text(text + "\n", encoding="utf-8")
+
+
+def append_inference(arms: list[Inference], path: str, recipe: str, command: Sequence[str]) -> None:
+    """Adds a line per encoder and batch to a results file."""
+    for ours, theirs in _pairs(arms):
+        ratios = _ratios(ours, theirs)
+        result = {
+            "what": "encoder beside transformers",
+            "recipe": Path(recipe).stem,
+            "baseline": theirs.name,
+            "items": ours.items,
+            "precision": ours.precision,
+            "attention": ours.attention,
+            "times_as_fast": median(ratios),
+            "least": min(ratios),
+            "most": max(ratios),
+            "cpu": cpu_model(),
+            "measured": ours._asdict(),
+            "against": theirs._asdict(),
+            "torch": torch.__version__,
+            "transformers": transformers.__version__,
+        }
+        append_result(path, result, command=command)
+
+
+def _pairs(arms: list[Inference]) -> Iterator[tuple[Inference, Inference]]:
+    """Ours and theirs."""
+    return zip(arms[::2], arms[1::2], strict=True)
+
+
+def _ratios(ours: Inference, theirs: Inference) -> list[float]:
+    """Of every round: how many times as fast ours was."""
+    return [slow / fast for fast, slow in zip(ours.seconds, theirs.seconds, strict=True)]
 
 
 def _models(config: PreTrainedConfig, attention: str, device: str) -> list[tuple[str, PreTrainedModel]]:

@@ -15,6 +15,7 @@ from hf_ssl.benchmarking.table import format_benchmark, format_comparison, read_
 from hf_ssl.cli import main
 from hf_ssl.planning.flops import count_flops
 from hf_ssl.planning.recipes import load_recipe
+from hf_ssl.results import read_results
 from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec2_vision_config
 
 
@@ -148,7 +149,10 @@ def test_encoders_are_set_beside_those_of_transformers(recipe):
 def test_encoders_are_compared_for_several_batches_in_both_precisions(recipe, tmp_path, capsys):
     path = tmp_path / "inference.json"
     flags = ["--curve", "items=1,2", "--precision", "both", "--seconds", "0.25", "--rounds", "1"]
-    assert main(["benchmark", recipe, "--against", "transformers", *flags, "--output", str(path)]) == 0
+    lines = tmp_path / "results.jsonl"
+    lines.write_text('{"what": "before"}\n')
+    files = ["--output", str(path), "--results", str(lines)]
+    assert main(["benchmark", recipe, "--against", "transformers", *flags, *files]) == 0
     printed = capsys.readouterr().out
     assert "one item, latency (0.25 s of audio), float32, eager:" in printed
     assert "2 items (0.5 s of audio), bfloat16, sdpa:" in printed
@@ -156,6 +160,15 @@ def test_encoders_are_compared_for_several_batches_in_both_precisions(recipe, tm
     settings = [(arm["items"], arm["precision"], arm["attention"]) for arm in arms[::2]]
     assert settings == [(n, p, a) for n in (1, 2) for p in ("float32", "bfloat16") for a in ("eager", "sdpa")]
     assert all(len(arm["seconds"]) == 1 for arm in arms)
+    before, *results = read_results(lines)
+    assert before == {"what": "before"}
+    assert [(one["items"], one["precision"], one["attention"]) for one in results] == settings
+    for one, ours, theirs in zip(results, arms[::2], arms[1::2], strict=True):
+        ratio = theirs["seconds"][0] / ours["seconds"][0]
+        assert (one["times_as_fast"], one["least"], one["most"]) == (ratio, ratio, ratio)
+        assert (one["measured"], one["against"]) == (ours, theirs)
+    assert {(one["recipe"], one["baseline"]) for one in results} == {(Path(recipe).stem, "Data2VecAudioModel")}
+    assert results[0]["command"].startswith(f"hf-ssl benchmark {recipe} --against transformers --curve")
 
 
 def test_a_file_of_an_earlier_version_can_be_compared_with(recipe, tmp_path):

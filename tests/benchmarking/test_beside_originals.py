@@ -12,7 +12,7 @@ from types import ModuleType
 import pytest
 from training_helpers import SCRIPTS, load_script
 
-from hf_ssl.results import read_results
+from hf_ssl.results import cpu_model, read_results
 
 # Takes steps of as many seconds as given, times the number of the step, and notes down that it was its turn.
 WORKER = """
@@ -173,6 +173,7 @@ def test_unusable_arguments(script: ModuleType, tmp_path: Path, capsys: pytest.C
     for arguments, message in (
         (["--original_python", str(tmp_path / "python")], "is no program that can be started"),
         (["--original_python", sys.executable, "--rounds", "0"], "--rounds must be at least 1, got 0"),
+        (["--original_python", sys.executable, "--results", str(tmp_path)], "Expected --results to name a file"),
     ):
         with pytest.raises(SystemExit, match="2"):
             script.main(["--repositories", str(tmp_path), *arguments])
@@ -194,7 +195,7 @@ def test_figures_are_printed_and_written(
         lambda method, arm, arguments: [sys.executable, str(worker), "a", seconds[arm.side], str(tmp_path / "turns")],
     )
     arguments = ["--repositories", str(tmp_path), "--original_python", sys.executable, "--methods", "best-rq"]
-    script.main([*arguments, "--rounds", "2", "--json", str(tmp_path / "figures.jsonl")])
+    script.main([*arguments, "--rounds", "2", "--results", str(tmp_path / "figures.jsonl")])
     printed = capsys.readouterr().out
     assert "MALLOC_MMAP_MAX_=0" in printed
     assert f"speechbrain {commit[:12]} (not 9c826ef3937b)" in printed
@@ -202,6 +203,9 @@ def test_figures_are_printed_and_written(
     (result,) = read_results(tmp_path / "figures.jsonl")
     assert result["times_as_fast"] == pytest.approx(3)
     assert result["memory_share"] == pytest.approx(1 / 3)
+    assert (result["least"], result["most"]) == pytest.approx((3, 3))
+    assert (result["seconds"], result["baseline_seconds"], result["peak_gib"]) == (3.5, 10.5, 1.0)
+    assert result["cpu"] == cpu_model()
     assert result["measured"]["seconds"] == [3.0, 4.0]
     assert result["original"].startswith(f"speechbrain {commit[:12]}")
     settings = result["settings"]

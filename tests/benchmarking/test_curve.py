@@ -185,6 +185,8 @@ def test_curves_that_cannot_be_are_errors(recipe: str, tmp_path: Path, capsys: p
         (["--set", "max_seconds=0"], "longest item of more than 0 seconds"),
         (["--output", "no/such/folder/b.json"], "there is no folder no/such/folder"),
         (["--output", str(tmp_path)], "is a folder"),
+        (["--results", str(tmp_path / "results.jsonl")], "--results is for --against transformers"),
+        (["--results", str(tmp_path), "--against", "transformers"], "Expected --results to name a file"),
     ):
         assert main(["benchmark", recipe, *flags]) == 1, flags
         assert message in capsys.readouterr().err

@@ -20,7 +20,6 @@ command keeps all of them on one core.
 
 import argparse
 import os
-import platform
 import shutil
 import subprocess
 import sys
@@ -35,8 +34,9 @@ import torch
 from step_worker import Worker
 
 from hf_ssl.benchmarking.gemm import gemm_flops_per_second
+from hf_ssl.output_files import check_writable
 from hf_ssl.replication.table import markdown_rows
-from hf_ssl.results import append_result
+from hf_ssl.results import append_result, cpu_model
 
 HERE = Path(__file__).parent
 WARM_UP = 2
@@ -121,7 +121,7 @@ def main(argv: Sequence[str] | None = None) -> list[Comparison]:
     speeds = product_speeds(arguments.threads)
     print(describe(arguments, speeds))
     settings = {name: vars(arguments)[name] for name in ("items", "seconds", "threads")}
-    settings |= {"environment": ALLOCATOR, "cpu": cpu_model(), "flops_per_second": speeds}
+    settings |= {"environment": ALLOCATOR, "flops_per_second": speeds}
     comparisons = []
     for method, state in states.items():
         for arms in runs(method, arguments.precisions, arguments.together):
@@ -130,8 +130,8 @@ def main(argv: Sequence[str] | None = None) -> list[Comparison]:
             found = compare(method, measured)
             comparisons += found
             print_run(found, state)
-            if arguments.json is not None:
-                write(arguments.json, found, state, settings, sys.argv if argv is None else [__file__, *argv])
+            if arguments.results is not None:
+                write(arguments.results, found, state, settings, sys.argv if argv is None else [__file__, *argv])
     print()
     print(table(comparisons))
     return comparisons
@@ -150,12 +150,16 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of every process (default: %(default)s)")
     parser.add_argument("--together", action="store_true", help="all of a method's processes alive at once")
-    parser.add_argument("--json", metavar="FILE", help="JSON lines to append the figures to")
+    parser.add_argument("--results", metavar="FILE", help="JSON lines to append the figures to")
     arguments = parser.parse_args(argv)
     if arguments.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {arguments.rounds}")
     if shutil.which(arguments.original_python) is None:
         parser.error(f"--original_python {arguments.original_python} is no program that can be started")
+    try:
+        check_writable(arguments.results, "--results")
+    except ValueError as error:
+        parser.error(str(error))
     return arguments
 
 
@@ -207,13 +211,6 @@ def describe(arguments: argparse.Namespace, speeds: Mapping[str, float]) -> str:
         f"{arguments.items} clips of {arguments.seconds:g} s or images of 224 x 224; {arguments.rounds} rounds after "
         f"{WARM_UP}"
     )
-
-
-def cpu_model() -> str:
-    information = Path("/proc/cpuinfo")
-    lines = information.read_text(encoding="utf-8").splitlines() if information.is_file() else []
-    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def runs(method: str, precisions: Sequence[str], together: bool) -> list[list[Arm]]:
@@ -303,15 +300,23 @@ def write(
     settings: Mapping[str, Any],
     command: Sequence[str],
 ) -> None:
-    """Appends comparisons to the results file."""
+    """Appends comparisons to the results file: what tables have, and all that it is made of."""
     for one in comparisons:
         result = {
             "what": "step beside the original",
             "method": one.method,
+            "arm": str(one.arm),
+            "baseline": str(one.baseline),
+            "seconds": median(one.measured.seconds),
+            "baseline_seconds": median(one.against.seconds),
+            "times_as_fast": median(one.ratios),
+            "least": min(one.ratios),
+            "most": max(one.ratios),
+            "peak_gib": one.measured.peak_bytes / 2**30,
+            "memory_share": one.memory_share,
+            "cpu": cpu_model(),
             "measured": one.arm._asdict() | asdict(one.measured),
             "against": one.baseline._asdict() | asdict(one.against),
-            "times_as_fast": median(one.ratios),
-            "memory_share": one.memory_share,
             "original": state,
             "settings": settings,
         }
