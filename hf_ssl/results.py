@@ -3,6 +3,9 @@
 
 Commands that measure append to such a file (`--results FILE`). Reports, cards of runs, and those tables of the
 project's pages that stand between `results` or `replication` marks are made of them.
+
+A line with `transcribed` was typed in later, from the page named there: its figures are as exact as they stood on that
+page, and its commit is the one that brought them there.
 """
 
 import json

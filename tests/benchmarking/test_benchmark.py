@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from pages import tables_of
 from torch import nn
 
 from hf_ssl.benchmarking.benchmark import BenchmarkConfig, TrainingStep, run_benchmark
@@ -168,6 +169,11 @@ def test_encoders_are_compared_for_several_batches_in_both_precisions(recipe, tm
         assert (one["times_as_fast"], one["least"], one["most"]) == (ratio, ratio, ratio)
         assert (one["measured"], one["against"]) == (ours, theirs)
     assert {(one["recipe"], one["baseline"]) for one in results} == {(Path(recipe).stem, "Data2VecAudioModel")}
+    (table,) = tables_of(results, results[0]["what"], ["training_scripts/benchmarks/RESULTS.md"])
+    header, _, first, second = table.splitlines()
+    assert header.endswith("| float32, eager | float32, sdpa | bfloat16, eager | bfloat16, sdpa |")
+    assert first.startswith(f"| recipe | 1 | {results[0]['times_as_fast']:.2f} (")
+    assert second.startswith(f"| recipe | 2 | {results[4]['times_as_fast']:.2f} (")
     assert results[0]["command"].startswith(f"hf-ssl benchmark {recipe} --against transformers --curve")
 
 

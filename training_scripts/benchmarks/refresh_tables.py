@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Writes the tables of README and model cards from model_cards/results.jsonl, or checks that they are up to date.
+"""Writes tables of our pages from model_cards/results.jsonl, or checks that they are up to date.
 
     python training_scripts/benchmarks/refresh_tables.py [--check]
 
