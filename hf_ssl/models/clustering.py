@@ -6,6 +6,9 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
+# Similarities that differ by less are equal.
+TIE = 1e-6
+
 
 class Clusters(NamedTuple):
     """What k-means found.
@@ -72,8 +75,12 @@ def cosine_kmeans(
 
 
 def _nearest(directions: torch.Tensor, centroids: torch.Tensor, is_cluster: torch.Tensor) -> torch.Tensor:
+    """Of centroids that are equally near, as two first ones are that have the same code, the first: which of them a
+    product puts a rounding error ahead differs between processors."""
     similarities = directions @ F.normalize(centroids, dim=-1).transpose(1, 2)
-    return similarities.masked_fill(~is_cluster.unsqueeze(1), -torch.inf).argmax(dim=-1)
+    similarities = similarities.masked_fill(~is_cluster.unsqueeze(1), -torch.inf)
+    is_nearest = similarities >= similarities.amax(dim=-1, keepdim=True) - TIE
+    return is_nearest.to(torch.uint8).argmax(dim=-1)
 
 
 def _means(

@@ -60,6 +60,14 @@ def test_clusters_that_start_at_the_same_point_die() -> None:
     assert not found.centroids[0, 1:].any()
 
 
+def test_of_clusters_that_start_in_the_same_direction_the_first_gets_the_points() -> None:
+    generator = torch.Generator().manual_seed(0)
+    direction = torch.randn(300, 1, 24, generator=generator)
+    lengths = torch.rand(300, 6, 1, generator=generator) + 0.5  # rounding differs between them
+    clusters = cosine_kmeans(direction * lengths, torch.arange(5).expand(300, -1))
+    assert (clusters.labels == 0).all()
+
+
 def test_separated_directions_are_found() -> None:
     generator = torch.Generator().manual_seed(3)
     truth = torch.randint(3, (60,), generator=generator)
