@@ -19,6 +19,7 @@ from .attention import attend, mask_scores
 from .blocked_attention import ScoreBias
 from .configuration_best_rq import BestRqConfig
 from .dropout import Dropout
+from .layer_norm import LayerNorm
 
 
 class Chunks(NamedTuple):
@@ -165,7 +166,7 @@ class FeedForward(nn.Module):
 
     def __init__(self, config: BestRqConfig):
         super().__init__()
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.fc1 = nn.Linear(config.hidden_size, config.intermediate_size)
         self.activation = ACT2FN[config.hidden_act]
         self.activation_dropout = Dropout(config.activation_dropout)
@@ -199,11 +200,11 @@ class ConvolutionModule(nn.Module):
         # Frames of the past and of the future that an output sees.
         self.left = kernel_size - 1 if config.conv_causal else kernel_size // 2
         self.right = kernel_size - 1 - self.left
-        self.layer_norm = nn.LayerNorm(size, eps=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(size, eps=config.layer_norm_eps)
         self.pointwise_conv1 = nn.Linear(size, 2 * size)
         self.depthwise_conv = nn.Conv1d(size, size, kernel_size, groups=size)
         self.conv_norm = (
-            MaskedBatchNorm(size) if config.conv_norm == "batch" else nn.LayerNorm(size, eps=config.layer_norm_eps)
+            MaskedBatchNorm(size) if config.conv_norm == "batch" else LayerNorm(size, eps=config.layer_norm_eps)
         )
         self.activation = ACT2FN[config.hidden_act]
         self.pointwise_conv2 = nn.Linear(size, size)
@@ -262,7 +263,7 @@ class BestRqLayer(GradientCheckpointingLayer):
     def __init__(self, config: BestRqConfig, relative: bool):
         super().__init__()
         self.layerdrop = config.layerdrop
-        self.attention_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.attention_layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.attention = BestRqAttention(config, relative)
 
     def _is_dropped(self) -> bool:
@@ -291,7 +292,7 @@ class ConformerLayer(BestRqLayer):
         self.feed_forward1 = FeedForward(config)
         self.convolution = ConvolutionModule(config)
         self.feed_forward2 = FeedForward(config)
-        self.final_layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.final_layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
     def forward(
         self,
@@ -365,7 +366,7 @@ class BestRqEncoder(nn.Module):
         self.is_conformer = config.encoder_type == "conformer"
         layer_class = ConformerLayer if self.is_conformer else TransformerLayer
         self.layers = nn.ModuleList(layer_class(config) for _ in range(config.num_hidden_layers))
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.final_layer_norm_eps)
+        self.layer_norm = LayerNorm(config.hidden_size, eps=config.final_layer_norm_eps)
 
     def forward(
         self,

@@ -42,6 +42,7 @@ from .input_checks import (
     check_mask_type,
     shortest_right_padded,
 )
+from .layer_norm import LayerNorm
 from .losses import at_least_one, classification_loss, mean_over_items
 from .masking import draw_stack_masks
 from .quantizers import RandomProjectionQuantizer
@@ -70,7 +71,7 @@ class SubsamplingLayer(GradientCheckpointingLayer):
         out_channels = config.conv_dim[layer_index]
         self.conv = nn.Conv2d(in_channels, out_channels, kernel_size=3, stride=2)
         num_bins = config.num_mel_bins // 2 ** (layer_index + 1)
-        self.layer_norm = nn.LayerNorm((num_bins, out_channels))
+        self.layer_norm = LayerNorm((num_bins, out_channels))
         self.dropout = nn.Dropout(config.subsampling_dropout)  # torch's own: parity replays the original's draws
 
     def forward(self, hidden_states: torch.Tensor, past: torch.Tensor | None = None) -> torch.Tensor:

@@ -33,6 +33,7 @@ from .configuration_data2vec2 import Data2Vec2Config, Data2Vec2SequenceConfig
 from .decoders import ConvDecoder, ConvDecoder1d, DecoderProjection
 from .dropout import Dropout
 from .input_checks import check_integer_labels, check_mask_type, shortest_right_padded
+from .layer_norm import LayerNorm
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .self_distillation import SelfDistillationModel
 from .size_checks import check_layers
@@ -214,7 +215,7 @@ def position_distances(positions: torch.Tensor, euclidean: bool = False) -> torc
 
 
 def make_layer_norm(config: Data2Vec2Config) -> nn.LayerNorm:
-    return nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=config.layer_norm_affine)
+    return LayerNorm(config.hidden_size, eps=config.layer_norm_eps, elementwise_affine=config.layer_norm_affine)
 
 
 def make_layers(

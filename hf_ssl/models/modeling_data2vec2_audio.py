@@ -14,6 +14,7 @@ from transformers.utils.output_capturing import capture_outputs
 from .audio_heads import draw_time_mask, mask_channels, replace_frames
 from .configuration_data2vec2 import Data2Vec2AudioConfig
 from .convolutions import FrameConv1d
+from .layer_norm import LayerNorm
 from .masking import draw_span_masks
 from .modeling_data2vec2 import (
     AttentionBias,
@@ -93,7 +94,7 @@ class Data2Vec2AudioLocalEncoder(nn.Module):
         self.conv_layers = nn.ModuleList(
             Data2Vec2AudioConvLayer(config, index) for index in range(config.num_feat_extract_layers)
         )
-        self.layer_norm = nn.LayerNorm(config.conv_dim[-1])
+        self.layer_norm = LayerNorm(config.conv_dim[-1])
         self.projection = FeatureProjection(config.conv_dim[-1], config.hidden_size)
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
@@ -114,7 +115,7 @@ class Data2Vec2AudioPositionEncoder(nn.Module):
     def __init__(self, config: Data2Vec2AudioConfig):
         super().__init__()
         check_layers(num_conv_pos_embeddings=config.num_conv_pos_embeddings)
-        self.layer_norm = nn.LayerNorm(config.hidden_size) if config.conv_pos_layer_norm_first else None
+        self.layer_norm = LayerNorm(config.hidden_size) if config.conv_pos_layer_norm_first else None
         self.layers = nn.ModuleList(
             FrameConv1d(
                 config.hidden_size,

@@ -18,6 +18,7 @@ from .configuration_data2vec2_text import Data2Vec2TextConfig
 from .decoders import DecoderProjection
 from .dropout import Dropout
 from .input_checks import is_integer
+from .layer_norm import LayerNorm
 from .losses import classification_loss, mean_squared_loss
 from .masking import draw_random_masks, draw_span_masks
 from .modeling_data2vec2 import (
@@ -41,7 +42,7 @@ class Data2Vec2TextLocalEncoder(nn.Module):
         num_positions = config.max_position_embeddings + config.pad_token_id + 1
         self.word_embeddings = nn.Embedding(config.vocab_size, config.hidden_size, padding_idx=config.pad_token_id)
         self.position_embeddings = nn.Embedding(num_positions, config.hidden_size, padding_idx=config.pad_token_id)
-        self.layer_norm = nn.LayerNorm(config.hidden_size)
+        self.layer_norm = LayerNorm(config.hidden_size)
         self.dropout = Dropout(config.embedding_dropout)
 
     def forward(

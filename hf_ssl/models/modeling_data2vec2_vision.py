@@ -20,6 +20,7 @@ from .input_checks import (
     check_mask_type,
     check_several_labels,
 )
+from .layer_norm import LayerNorm
 from .losses import at_least_one, mean_over_items, mean_squared_loss
 from .masking import draw_block_masks
 from .modeling_data2vec2 import (
@@ -348,7 +349,7 @@ class Data2Vec2VisionForImageClassification(Data2Vec2VisionPreTrainedModel):
         super().__init__(config)
         self.num_labels: int = config.num_labels or 1
         self.data2vec2_vision = Data2Vec2VisionModel(config)
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=1e-6) if config.use_pooled_layer_norm else None
+        self.layer_norm = LayerNorm(config.hidden_size, eps=1e-6) if config.use_pooled_layer_norm else None
         self.dropout = nn.Dropout(config.final_dropout)
         self.classifier = ImageClassifier(config.hidden_size, self.num_labels)
         self.post_init()

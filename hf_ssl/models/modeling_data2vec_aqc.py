@@ -28,6 +28,7 @@ from .configuration_data2vec_aqc import Data2VecAqcConfig
 from .cross_contrast import ContrastiveDraws, CrossContrast, CrossContrastiveObjective, Projection, SlotFeatures
 from .dropout import Dropout
 from .input_checks import check_mask_type
+from .layer_norm import LayerNorm, sum_gradients_in_float32
 from .losses import at_least_one
 from .masking import find_visible_frames, gather_frames
 from .modeling_data2vec_audio_pretraining import draw_masks, faster_conv_layers, speed_up_layer
@@ -106,7 +107,7 @@ class Data2VecAqcEncoder(nn.Module):
         super().__init__()
         self.config = config
         self.pos_conv_embed = Data2VecAudioPositionalConvEmbedding(config)
-        self.layer_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.dropout = Dropout(config.hidden_dropout)
         self.layers = nn.ModuleList(Data2VecAqcEncoderLayer(config) for _ in range(config.num_hidden_layers))
 
@@ -220,6 +221,7 @@ class Data2VecAqcModel(Data2VecAqcPreTrainedModel):
         self.feature_projection = Data2VecAudioFeatureProjection(config)
         self.masked_spec_embed = nn.Parameter(torch.empty(config.hidden_size))
         self.encoder = Data2VecAqcEncoder(config)
+        sum_gradients_in_float32(self)
         self.post_init()
 
     def freeze_feature_encoder(self) -> None:

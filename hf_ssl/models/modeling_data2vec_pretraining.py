@@ -15,6 +15,7 @@ from transformers import initialization as init
 from transformers.utils import ModelOutput
 
 from .input_checks import check_integer_labels
+from .layer_norm import sum_gradients_in_float32
 from .self_distillation import SelfDistillationModel
 from .teacher import EMATeacher, average_layers
 from .torch_init import init_like_torch
@@ -61,6 +62,7 @@ class Data2VecPreTrainingObjective(SelfDistillationModel):
 
     def _set_up_teacher(self) -> None:
         """Adds the teacher to a model that is complete otherwise, and initialises all weights."""
+        sum_gradients_in_float32(self)
         self.teacher = EMATeacher(self._student_stages())
         self.post_init()
         self.teacher.copy_from(self._student_stages())

@@ -12,6 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+from .layer_norm import LayerNorm, layer_norm_backward
 from .plain_modules import is_plain
 
 # Elements of a block's output: what the cache next to a core holds beside the inputs and the weight.
@@ -58,7 +59,8 @@ def apply_layer(conv: nn.Conv1d, layer_norm: nn.LayerNorm, hidden_states: torch.
     Returns:
         `(batch_size, out_channels, num_frames)`, whose channels lie side by side in memory.
     """
-    if not (is_plain(conv, nn.Conv1d) and is_plain(layer_norm, nn.LayerNorm)):
+    is_plain_norm = is_plain(layer_norm, nn.LayerNorm) or is_plain(layer_norm, LayerNorm)
+    if not (is_plain(conv, nn.Conv1d) and is_plain_norm):
         return F.gelu(layer_norm(conv(hidden_states).transpose(1, 2))).transpose(1, 2)
     return convolve_and_normalize(
         hidden_states.transpose(1, 2),
@@ -122,18 +124,19 @@ class _BlockedLayer(torch.autograd.Function):
             normalized, mean, scale = torch.native_layer_norm(
                 convolved[block], norm_weight.shape, norm_weight, norm_bias, ctx.eps
             )
-            gradient, *norm_parts = torch.ops.aten.native_layer_norm_backward(
+            gradient, *norm_parts = layer_norm_backward(
                 torch.ops.aten.gelu_backward(gradients[0][block], normalized),
                 convolved[block],
-                norm_weight.shape,
                 mean,
                 scale,
                 norm_weight,
                 norm_bias,
                 [True, wants_norm, wants_norm],
             )
-            if wants_norm:
-                torch._foreach_add_(norm_gradients, norm_parts)
+            assert gradient is not None
+            for total, part in zip(norm_gradients, norm_parts, strict=True):
+                if part is not None:
+                    total += part
             if wants_bias:
                 bias_gradient += gradient.sum(0, dtype=bias_gradient.dtype)
             if wants_weight:

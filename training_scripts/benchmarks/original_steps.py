@@ -4,10 +4,13 @@
 
     python training_scripts/benchmarks/original_steps.py --method data2vec2-audio --repository FAIRSEQ
 
+With `--store FOLDER`, for same_losses.py: nothing is trained; FOLDER takes the weights as a checkpoint of theirs, and
+the batch, masks, loss and gradients of one step without dropout and noise.
+
 The environment (Python 3.11) needs torch of the same version as ours, numpy, omegaconf 2.3, hydra-core 1.3, bitarray,
-sacrebleu, scikit-learn, regex, cffi, timm 0.4.12 (`pip install --no-deps`), fast_pytorch_kmeans and soundfile; for
-SpeechBrain HyperPyYAML, sentencepiece, joblib, scipy, tqdm, packaging, requests and huggingface_hub. torchvision and
-torchaudio are not needed: what the repositories import of them no model of theirs calls.
+pillow, sacrebleu, scikit-learn, regex, cffi, timm 0.4.12 (`pip install --no-deps`), fast_pytorch_kmeans and soundfile;
+for SpeechBrain HyperPyYAML, sentencepiece, joblib, scipy, tqdm, packaging, requests and huggingface_hub. torchvision
+and torchaudio are not needed: what the repositories import of them no model of theirs calls.
 
 Nothing in a repository is changed. What stands between its code and today's Python and libraries is bridged from here
 before it is imported, see `bridge_to_today`. All else is theirs: models, criteria, optimizers, EMA and masks, as
@@ -41,10 +44,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--items", type=int, default=2, help="clips or images of a batch (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip (default: %(default)s)")
+    parser.add_argument("--store", type=Path, help="take no steps; this folder takes what one computes (data2vec 2.0)")
     arguments = parser.parse_args(argv)
     if not arguments.repository.is_dir():
         parser.error(f"--repository {arguments.repository} is no folder")
-    serve(lambda: make_step(arguments))
+    if arguments.store is None:
+        serve(lambda: make_step(arguments))
+    elif not arguments.method.startswith("data2vec2"):
+        parser.error(f"--store is for data2vec 2.0, whose draws can be turned off; not for {arguments.method}")
+    else:
+        step, _ = make_step(arguments)
+        assert isinstance(step, FairseqStep)
+        step.store(arguments.store)
 
 
 def make_step(arguments: argparse.Namespace) -> tuple[Step, int]:
@@ -101,6 +112,14 @@ def hashable_dataclass(cls: type | None = None, /, **options: Any) -> Any:
     return _dataclass(cls, **options)
 
 
+# Probabilities and amounts of what a step of data2vec 2.0 draws, masks aside.
+DRAWS = {
+    "activation_dropout", "attention_dropout", "dropout_input", "encoder_dropout", "end_drop_path_rate",
+    "input_dropout", "layerdrop", "mask_noise_std", "post_mlp_drop", "prenet_dropout", "prenet_layerdrop",
+    "start_drop_path_rate",
+}  # fmt: skip
+
+
 # --- fairseq: data2vec 2.0 and data2vec-aqc ------------------------------------------------------------------------
 
 
@@ -112,9 +131,12 @@ class FairseqStep:
         optimizer: Settings as in the recipe.
         make_sample: Draws masks and gives the input of the criterion.
         autocast: Context of the forward pass.
+        recipe: The YAML file that all this is of.
     """
 
-    def __init__(self, model: Any, optimizer: Any, make_sample: Callable[[], dict[str, Any]], autocast: Any) -> None:
+    def __init__(
+        self, model: Any, optimizer: Any, make_sample: Callable[[], dict[str, Any]], autocast: Any, recipe: Path
+    ) -> None:
         from fairseq.criterions.model_criterion import ModelCriterion
 
         self.model = model.train()
@@ -122,19 +144,38 @@ class FairseqStep:
         self.optimizer = optimizer
         self.make_sample = make_sample
         self.autocast = autocast
+        self.recipe = recipe
         self.num_updates = 0
         model.set_num_updates(0)
 
     def __call__(self) -> float:
-        with self.autocast:
-            loss, sample_size, _ = self.criterion(self.model, self.make_sample())
-            loss = loss / sample_size
-        loss.backward()
+        loss = self.compute(self.make_sample())
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.num_updates += 1
         self.model.set_num_updates(self.num_updates)
         return loss.item()
+
+    def compute(self, sample: dict[str, Any]) -> torch.Tensor:
+        """The loss, and all gradients."""
+        with self.autocast:
+            loss, sample_size, _ = self.criterion(self.model, sample)
+            loss = loss / sample_size
+        loss.backward()
+        return loss
+
+    def store(self, folder: Path) -> None:
+        """Writes `checkpoint.pt`, and `step.pt` with batch, masks, loss and gradients."""
+        from omegaconf import OmegaConf
+
+        sample = self.make_sample()
+        loss = self.compute(sample)
+        task: Any = OmegaConf.load(self.recipe).task
+        settings = {"model": OmegaConf.to_container(self.model.cfg, resolve=True, enum_to_str=True)}
+        settings["task"] = OmegaConf.to_container(task)
+        torch.save({"cfg": settings, "model": self.model.state_dict()}, folder / "checkpoint.pt")
+        gradients = {name: weight.grad for name, weight in self.model.named_parameters() if weight.grad is not None}
+        torch.save({**sample["net_input"], "loss": loss.detach(), "gradients": gradients}, folder / "step.pt")
 
 
 def fairseq_configs(recipe: Path, model_config: type) -> tuple[Any, Any]:
@@ -174,6 +215,8 @@ def make_data2vec2(
     recipe = {"audio": "base_audio_only_task", "image": "base_images_only_task"}[modality]
     path = arguments.repository / "examples/data2vec/config/v2" / f"{recipe}.yaml"
     config, adam = fairseq_configs(path, Data2VecMultiConfig)
+    if arguments.store is not None:
+        turn_off_draws(config, config.modalities[modality])
     model = Data2VecMultiModel(config, [Modality[modality.upper()]])
     optimizer, num_parameters = fairseq_optimizer(adam, model)
 
@@ -181,7 +224,14 @@ def make_data2vec2(
         masks = torch.cat([make_mask(config) for _ in range(arguments.items)])
         return {"id": torch.arange(arguments.items), "net_input": {"source": source, "precomputed_mask": masks}}
 
-    return FairseqStep(model, optimizer, make_sample, autocast), num_parameters
+    return FairseqStep(model, optimizer, make_sample, autocast, path), num_parameters
+
+
+def turn_off_draws(config: Any, modality: Any) -> None:
+    """Leaves nothing random in a step of data2vec 2.0 but its masks, which are stored."""
+    for part in (config, modality, modality.decoder):
+        for name in DRAWS.intersection(part):
+            part[name] = 0.0
 
 
 def make_data2vec2_audio(arguments: argparse.Namespace, autocast: Any) -> tuple[Step, int]:
@@ -232,7 +282,7 @@ def make_data2vec_aqc(arguments: argparse.Namespace, autocast: Any) -> tuple[Ste
     def make_sample() -> dict[str, Any]:
         return {"id": torch.arange(arguments.items), "net_input": {"source": views}}
 
-    return FairseqStep(model, optimizer, make_sample, autocast), num_parameters
+    return FairseqStep(model, optimizer, make_sample, autocast, path), num_parameters
 
 
 # --- SpeechBrain: BEST-RQ ------------------------------------------------------------------------------------------
