@@ -47,7 +47,7 @@ class Pivot:
         columns: The fields whose values together are a column.
         value: The field with the figure.
         cells: Instead of `value`: templates of `str.format` over the fields of a line, by the title that each adds to
-            the columns.
+            the columns; an empty one stands for `value`.
         names: What to write instead of a value, of any field, or instead of a field as a title.
         order: Rows and columns that come first, by the names that are written; the others as they come.
     """
@@ -96,6 +96,8 @@ def pivot_table(results: Sequence[Mapping[str, Any]], pivot: Pivot) -> str:
             belong to the cell of a template.
     """
     fields = [pivot.rows] if isinstance(pivot.rows, str) else pivot.rows
+    if not isinstance(fields, list | tuple) or not fields:
+        raise ValueError(f"Expected a field, or a list of fields, as the rows of a table, got {pivot.rows!r}.")
     found: dict[tuple[_Names, _Names], list[Mapping[str, Any]]] = {}
     for result in _selected(results, pivot.where):
         place = _named(result, fields, pivot.names), _named(result, pivot.columns, pivot.names)

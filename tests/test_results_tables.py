@@ -109,6 +109,11 @@ def test_tables_in_a_text_are_written_anew_and_the_rest_stays(results, tmp_path)
         ("<!-- results: {rows} -->", "Expected JSON in the comment"),
         (COMMENT.replace("linear", "cosine"), "No line of the results has"),
         (COMMENT.replace("rows", "row"), "Expected the settings of a table in the comment '<!-- results.*'row'"),
+        (
+            COMMENT.replace('"rows": "arm"', '"rows": []'),
+            "Expected a field, or a list of fields, as the rows of a table",
+        ),
+        (COMMENT.replace('"rows": "arm"', '"rows": 3'), "as the rows of a table, got 3"),
         ("<!-- results: 3 -->", "Expected the settings of a table in the comment '<!-- results: 3 -->'"),
     ],
 )

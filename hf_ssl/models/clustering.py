@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
-# Similarities that differ by less are equal.
+# Similarities that differ by less are equal: some roundings of float32.
 TIE = 1e-6
 
 
@@ -37,9 +37,10 @@ def cosine_kmeans(
 ) -> Clusters:
     """K-means with cosine similarity: each point goes to the centroid whose direction is nearest to its own.
 
-    A group that no longer moves stays as it is while the others go on, so that nothing has to be asked of the device.
-    As in the library that data2vec-aqc uses, labels are those from which the last centroids were made, and a dead
-    cluster's centroid is zero: points that are turned away from all others come to it.
+    All in float32, under autocast too, whose products would round away which centroid is nearer. A group that no
+    longer moves stays as it is while the others go on, so that nothing has to be asked of the device. As in the
+    library that data2vec-aqc uses, labels are those from which the last centroids were made, and a dead cluster's
+    centroid is zero: points that are turned away from all others come to it.
 
     Args:
         points: `(num_groups, num_points, size)`. Each group is clustered by itself.
@@ -49,8 +50,19 @@ def cosine_kmeans(
         max_iterations: At most so many.
         tolerance: Squared movement of all centroids of a group at which it is finished.
     """
+    with torch.autocast(points.device.type, enabled=False):
+        return _kmeans(points.float(), initial_points, point_mask, num_clusters, max_iterations, tolerance)
+
+
+def _kmeans(
+    points: torch.Tensor,
+    initial_points: torch.Tensor,
+    point_mask: torch.Tensor | None,
+    num_clusters: torch.Tensor | None,
+    max_iterations: int,
+    tolerance: float,
+) -> Clusters:
     num_groups, max_clusters = initial_points.shape
-    points = points.float()
     weights = points.new_ones(points.shape[:2]) if point_mask is None else point_mask.to(points.dtype)
     is_cluster = torch.ones_like(initial_points, dtype=torch.bool)
     if num_clusters is not None:

@@ -65,7 +65,7 @@ class Data2Vec2AudioConvLayer(GradientCheckpointingLayer):
         self.layer_norm: nn.LayerNorm | None = None
         self.group_norm: nn.GroupNorm | None = None
         if config.feat_extract_norm == "layer":
-            self.layer_norm = nn.LayerNorm(out_channels)
+            self.layer_norm = LayerNorm(out_channels)
         elif layer_index == 0:
             self.group_norm = nn.GroupNorm(out_channels, out_channels)
 

@@ -22,8 +22,13 @@ def is_plain(module: nn.Module, kind: type[nn.Module]) -> bool:
         and type(module).forward is kind.forward
         and "forward" not in vars(module)
         and not _has_hooks(module)
-        and all(weight is None or type(weight) in _PLAIN_TENSORS for weight in module._parameters.values())
+        and are_plain(*module._parameters.values())
     )
+
+
+def are_plain(*tensors: torch.Tensor | None) -> bool:
+    """Whether the tensors are of torch's own types, and not quantized or distributed ones."""
+    return all(tensor is None or type(tensor) in _PLAIN_TENSORS for tensor in tensors)
 
 
 def _has_hooks(module: nn.Module) -> bool:

@@ -59,8 +59,7 @@ def apply_layer(conv: nn.Conv1d, layer_norm: nn.LayerNorm, hidden_states: torch.
     Returns:
         `(batch_size, out_channels, num_frames)`, whose channels lie side by side in memory.
     """
-    is_plain_norm = is_plain(layer_norm, nn.LayerNorm) or is_plain(layer_norm, LayerNorm)
-    if not (is_plain(conv, nn.Conv1d) and is_plain_norm):
+    if not (is_plain(conv, nn.Conv1d) and is_plain(layer_norm, LayerNorm)):
         return F.gelu(layer_norm(conv(hidden_states).transpose(1, 2))).transpose(1, 2)
     return convolve_and_normalize(
         hidden_states.transpose(1, 2),

@@ -72,6 +72,7 @@ class StandIn:
 
 def run(script: ModuleType, stand_in: StandIn, method: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict:
     monkeypatch.setattr(script, "run_original", stand_in)
+    monkeypatch.setattr(script, "clone_states", lambda arguments: {method: "fairseq 3d262bb"})
     results = tmp_path / "results.jsonl"
     script.main(
         [
@@ -92,6 +93,7 @@ def run(script: ModuleType, stand_in: StandIn, method: str, tmp_path: Path, monk
 def test_the_same_model_has_the_same_loss_and_gradients(script, method, tmp_path, monkeypatch, capsys):
     figures = run(script, StandIn(script), method, tmp_path, monkeypatch)
     assert figures["original_loss"] > 0
+    assert figures["original"] == "fairseq 3d262bb"
     assert figures["relative_difference"] < 1e-6
     assert figures["furthest"] < 1e-5
     assert 0 < figures["rounding"] < 0.1
@@ -115,6 +117,27 @@ def test_gradients_of_other_parameters_are_refused(script):
         script.distances({"a": torch.ones(1), "b": torch.ones(1)}, {"a": torch.ones(1)})
     with pytest.raises(ValueError, match="The original has gradients of nothing, which Data2Vec2Audio"):
         script.METHODS["data2vec2-audio"].our_name("nothing")
+
+
+def test_zeros_to_compare_with_are_refused(script):
+    with pytest.raises(ValueError, match="The gradients of a are all zero"):
+        script.distances({"a": torch.ones(2)}, {"a": torch.zeros(2)})
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"--original_python": "no/such/python"}, "no/such/python is no program"),
+        ({"--results": "no/such/folder/file"}, "--results"),
+        ({}, "Expected a git clone of fairseq"),
+    ],
+)
+def test_what_is_missing_is_told_before_anything_runs(script, changed, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(script, "run_original", None)
+    given = {"--repositories": str(tmp_path), "--original_python": sys.executable} | changed
+    with pytest.raises(SystemExit) as ended:
+        script.main([word for pair in given.items() for word in pair])
+    assert message in capsys.readouterr().err + str(ended.value)
 
 
 def test_an_original_that_fails_is_told(script, tmp_path):

@@ -77,6 +77,17 @@ def test_separated_directions_are_found() -> None:
     assert torch.equal(cosine_kmeans(points.unsqueeze(0), initial).labels[0], truth)
 
 
+def test_autocast_does_not_round_similarities() -> None:
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(1, 400, 16, generator=generator) + 3 * torch.randn(16, generator=generator)
+    initial = torch.arange(8).unsqueeze(0)
+    plain = cosine_kmeans(points, initial)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = cosine_kmeans(points, initial)
+    assert torch.equal(cast.labels, plain.labels)
+    assert torch.equal(cast.centroids, plain.centroids)
+
+
 def test_half_precision_points() -> None:
     points = torch.randn(1, 10, 4, generator=torch.Generator().manual_seed(4)).bfloat16()
     found = cosine_kmeans(points, torch.tensor([[0, 5]]))

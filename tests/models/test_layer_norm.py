@@ -1,6 +1,9 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Layer norm whose weights' gradients are sums in float32 on CPUs."""
 
+import copy
+import pickle
+
 import pytest
 import torch
 from families import FAMILIES, Family
@@ -35,7 +38,7 @@ def distance(found: torch.Tensor, expected: torch.Tensor) -> float:
 @pytest.mark.parametrize("options", [{}, {"bias": False}])
 @pytest.mark.parametrize(("rows", "shape"), [((3000,), (64,)), ((40, 50), (4, 16))])
 def test_sums_over_rows_are_in_float32(rows, shape, options, dtype, monkeypatch):
-    monkeypatch.setattr(layer_norm, "BLOCK_ELEMENTS", 64 * 70)  # the last block is shorter
+    monkeypatch.setattr(layer_norm, "WIDE_ELEMENTS", 64 * 70)  # the last block is shorter
     torch.manual_seed(1)
     inputs = torch.randn(*rows, *shape).to(dtype)
     gradient = (torch.randn(*rows, *shape) + 0.1).to(dtype)
@@ -75,11 +78,45 @@ def test_where_nothing_is_summed_in_low_precision_it_is_torchs(make, monkeypatch
     assert inputs.grad is not None
 
 
-def test_weights_may_be_trained_alone():
-    module, inputs = LayerNorm(8), torch.randn(5, 8, dtype=torch.bfloat16)
-    module(inputs).float().square().sum().backward()
-    assert module.weight.grad is not None
-    assert module.weight.grad.dtype == torch.float32
+@pytest.mark.parametrize("trained", ["weight", "bias"])
+def test_one_of_the_weights_may_be_trained_alone(trained):
+    torch.manual_seed(1)
+    inputs, gradient = torch.randn(3000, 64).bfloat16(), (torch.randn(3000, 64) + 0.1).bfloat16()
+    ours, exact = a_layer_norm(LayerNorm, 64), a_layer_norm(nn.LayerNorm, 64).double()
+    for module in (ours, exact):
+        module.requires_grad_(False).get_parameter(trained).requires_grad_()
+    ours(inputs).backward(gradient)
+    exact(inputs.double()).backward(gradient.double())
+    assert distance(ours.get_parameter(trained).grad, exact.get_parameter(trained).grad) < 1e-5
+    assert [name for name, parameter in ours.named_parameters() if parameter.grad is not None] == [trained]
+
+
+def test_weights_in_low_precision_do_not_round_statistics():
+    torch.manual_seed(1)
+    inputs, gradient = (torch.randn(500, 64) + 4).bfloat16(), (torch.randn(500, 64) + 0.1).bfloat16()
+    ours, exact = a_layer_norm(LayerNorm, 64).bfloat16(), a_layer_norm(nn.LayerNorm, 64).bfloat16().double()
+    found, expected = gradients_of(ours, inputs, gradient), gradients_of(exact, inputs.double(), gradient)
+    assert {tensor.dtype for tensor in found} == {torch.bfloat16}
+    assert max(distance(*pair) for pair in zip(found, expected, strict=True)) < 4e-3  # their own rounding
+
+
+def test_any_layout_of_input_and_gradient():
+    torch.manual_seed(1)
+    inputs = torch.randn(32, 20, 7).bfloat16().transpose(0, 2)
+    gradient = torch.randn(32).bfloat16().expand(7, 20, 32)
+    found = gradients_of(a_layer_norm(LayerNorm, 32), inputs, gradient)
+    expected = gradients_of(a_layer_norm(nn.LayerNorm, 32).double(), inputs.double(), gradient)
+    assert distance(found[1], expected[1]) < 1e-5
+    empty = gradients_of(a_layer_norm(LayerNorm, 32), inputs[:0], gradient[:0])
+    assert empty[0].shape == (0, 20, 32)
+    assert not empty[1].any()
+
+
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))])
+def test_a_layer_norm_whose_class_was_swapped_can_be_copied(duplicate):
+    model = nn.Sequential(nn.LayerNorm(4))
+    sum_gradients_in_float32(model)
+    assert type(duplicate(model)[0]) is LayerNorm
 
 
 def test_layer_norms_of_a_model_keep_their_weights():
@@ -93,9 +130,6 @@ def test_layer_norms_of_a_model_keep_their_weights():
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
 def test_every_family_sums_in_float32(family: Family):
     model = family.classes["AutoModelForPreTraining"](family.make_config())
-    plain = [
-        name
-        for name, module in model.named_modules()
-        if type(module) is nn.LayerNorm and module.weight is not None and "conv_layers" not in name
-    ]
-    assert not plain  # those of waveform encoders are part of a blockwise function
+    norms = [module for module in model.modules() if isinstance(module, nn.LayerNorm) and module.weight is not None]
+    assert norms
+    assert {type(module) for module in norms} == {LayerNorm}

@@ -99,6 +99,24 @@ def test_autocast_is_no_further_from_float32_than_the_operations_written_out(
         assert error < 1.1 * plain_error + 1e-3  # gradients of 64 biases scatter by about a thousandth
 
 
+def test_gradients_of_layer_norms_are_summed_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(strided_convolution, "BLOCK_ELEMENTS", 2**19)
+    torch.manual_seed(0)
+    inputs = [torch.randn(size) for size in [(2, 4000, 8), (64, 8, 2), (64,), (64,), (64,)]]
+    norm_weights = [tensor.requires_grad_() for tensor in inputs[3:]]
+    upstream = torch.randn_like(written_out(*inputs, stride=2)) + 0.1
+
+    def gradients(layer, autocast: bool = True) -> tuple[torch.Tensor, ...]:
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            frames = layer(*inputs, stride=2)
+        return torch.autograd.grad(frames, norm_weights, upstream.to(frames.dtype))
+
+    exact, plain = gradients(written_out, autocast=False), gradients(written_out)
+    for right, mine, theirs in zip(exact, gradients(partial(convolve_and_normalize, eps=1e-5)), plain, strict=True):
+        error, plain_error = ((tensor - right).norm() / right.norm() for tensor in (mine, theirs))
+        assert error < 0.25 * plain_error
+
+
 def test_compiled_code_gives_the_same() -> None:
     inputs = [tensor.float().detach() for tensor in make_inputs((4, 6, 3, 2))]
     compiled = torch.compile(convolve_and_normalize, backend="eager", fullgraph=True)

@@ -154,13 +154,18 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     arguments = parser.parse_args(argv)
     if arguments.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {arguments.rounds}")
+    check_places(parser, arguments)
+    return arguments
+
+
+def check_places(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> None:
+    """Ends the program where what is needed after minutes is not there."""
     if shutil.which(arguments.original_python) is None:
         parser.error(f"--original_python {arguments.original_python} is no program that can be started")
     try:
         check_writable(arguments.results, "--results")
     except ValueError as error:
         parser.error(str(error))
-    return arguments
 
 
 def clone_states(arguments: argparse.Namespace) -> dict[str, str]:
@@ -168,7 +173,7 @@ def clone_states(arguments: argparse.Namespace) -> dict[str, str]:
     try:
         return {method: clone_state(arguments.repositories, *ORIGINALS[method]) for method in arguments.methods}
     except ValueError as error:
-        raise SystemExit(f"beside_originals.py: {error}") from error
+        raise SystemExit(f"{Path(sys.argv[0]).name}: {error}") from error
 
 
 def clone_state(repositories: Path, name: str, expected: str) -> str:

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from beside_originals import HERE, ORIGINALS
+from beside_originals import HERE, ORIGINALS, check_places, clone_states
 
 from hf_ssl import Data2Vec2AudioForPreTraining, Data2Vec2VisionForPreTraining
 from hf_ssl.conversion import convert_checkpoint
@@ -100,9 +100,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--methods", nargs="+", choices=sorted(METHODS), default=sorted(METHODS))
     parser.add_argument("--items", type=int, default=2, help="clips or images of a batch (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip (default: %(default)s)")
-    parser.add_argument("--results", type=Path, help="JSON lines to append the figures to")
+    parser.add_argument("--results", metavar="FILE", help="JSON lines to append the figures to")
     arguments = parser.parse_args(argv)
-    command = ["same_losses.py", *(sys.argv[1:] if argv is None else argv)]
+    check_places(parser, arguments)
+    states = clone_states(arguments)
+    command = ["python", __file__, *(sys.argv[1:] if argv is None else argv)]
     rows = [HEADER, ["---"] * len(HEADER)]
     for method in arguments.methods:
         with tempfile.TemporaryDirectory() as folder:
@@ -110,7 +112,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         figures = compare(theirs, ours)
         rows.append([method, *formatted(figures)])
         if arguments.results is not None:
+            settings = {"items": arguments.items, "seconds": arguments.seconds, "torch": torch.__version__}
             line = {"what": "step of the same weights", "arm": method, "cpu": cpu_model(), **figures}
+            line |= {"original": states[method], "settings": settings}
             append_result(arguments.results, line, command=command)
     print(markdown_rows(rows))
 
@@ -156,7 +160,7 @@ def compare(theirs: Mapping[str, Step], ours: Mapping[str, Step]) -> dict[str, A
     between = distances(ours["float32"].gradients, theirs["float32"].gradients)
     rounding = distances(theirs["bfloat16"].gradients, theirs["float32"].gradients)
     our_rounding = distances(ours["bfloat16"].gradients, ours["float32"].gradients)
-    times = {name: our_rounding[name] / rounding[name] for name in rounding}
+    times = {name: our_rounding[name] / rounding[name] for name in rounding if rounding[name] > 0}
     furthest, most_rounded = max(between, key=between.__getitem__), max(times, key=times.__getitem__)
     loss, our_loss = theirs["float32"].loss, ours["float32"].loss
     return {
@@ -168,8 +172,8 @@ def compare(theirs: Mapping[str, Step], ours: Mapping[str, Step]) -> dict[str, A
         "furthest_tensor": furthest,
         "original_rounding": whole_distance(theirs["bfloat16"].gradients, theirs["float32"].gradients),
         "rounding": whole_distance(ours["bfloat16"].gradients, ours["float32"].gradients),
-        "num_tensors": len(times),
-        "num_further": sum(ratio > 1 for ratio in times.values()),
+        "num_tensors": len(rounding),
+        "num_further": sum(our_rounding[name] > rounding[name] for name in rounding),
         "most_rounded": times[most_rounded],
         "most_rounded_tensor": most_rounded,
     }
@@ -202,12 +206,18 @@ def distances(gradients: Mapping[str, torch.Tensor], reference: Mapping[str, tor
 
 
 def whole_distance(gradients: Mapping[str, torch.Tensor], reference: Mapping[str, torch.Tensor]) -> float:
-    """The distance of several parameters' gradients, as if they were one vector."""
+    """The distance of several parameters' gradients, as if they were one vector.
+
+    Raises:
+        ValueError: All that they are compared with are zero.
+    """
     difference = square = 0.0
     for name, expected in reference.items():
         expected = _without_zeros(name, expected)
         difference += (_without_zeros(name, gradients[name]) - expected).square().sum().item()
         square += expected.square().sum().item()
+    if not square:
+        raise ValueError(f"The gradients of {', '.join(reference)} are all zero: there is no distance from them.")
     return (difference / square) ** 0.5
 
 
