@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional as F
 from transformers.activations import GELUActivation
 
-from .plain_modules import is_plain
+from .plain_modules import is_plain, is_run_as_written
 
 
 def activated_linear(hidden_states: torch.Tensor, activation: nn.Module, linear: nn.Linear) -> torch.Tensor:
@@ -38,9 +38,7 @@ def activated_linear(hidden_states: torch.Tensor, activation: nn.Module, linear:
 
 
 def _is_recomputable(hidden_states: torch.Tensor, activation: nn.Module, linear: nn.Linear) -> bool:
-    if not torch.is_grad_enabled() or hidden_states.is_meta:
-        return False
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+    if not torch.is_grad_enabled() or hidden_states.is_meta or not is_run_as_written():
         return False
     return is_plain(activation, GELUActivation) and is_plain(linear, nn.Linear)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from .plain_modules import are_plain
+from .plain_modules import are_plain, is_run_as_written
 
 LOW_PRECISION = (torch.bfloat16, torch.float16)
 # Elements that are put into float32 at a time, so that they stay in the cache.
@@ -35,7 +35,7 @@ class LayerNorm(nn.LayerNorm):
     def _would_sum_in_low_precision(self, input: torch.Tensor) -> bool:
         if input.device.type != "cpu" or input.dtype not in LOW_PRECISION or not torch.is_grad_enabled():
             return False
-        if torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active():
+        if not is_run_as_written():
             return False
         trained = [weight for weight in (self.weight, self.bias) if weight is not None and weight.requires_grad]
         return bool(trained) and are_plain(input, self.weight, self.bias)

@@ -31,6 +31,11 @@ def are_plain(*tensors: torch.Tensor | None) -> bool:
     return all(tensor is None or type(tensor) in _PLAIN_TENSORS for tensor in tensors)
 
 
+def is_run_as_written() -> bool:
+    """Whether operations run one by one, and the code is not being compiled, traced or transformed."""
+    return not (torch.compiler.is_compiling() or torch.jit.is_tracing() or torch._C._are_functorch_transforms_active())
+
+
 def _has_hooks(module: nn.Module) -> bool:
     """Whether somebody is to be told when the module is called."""
     return bool(

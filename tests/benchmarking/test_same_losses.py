@@ -74,18 +74,8 @@ def run(script: ModuleType, stand_in: StandIn, method: str, tmp_path: Path, monk
     monkeypatch.setattr(script, "run_original", stand_in)
     monkeypatch.setattr(script, "clone_states", lambda arguments: {method: "fairseq 3d262bb"})
     results = tmp_path / "results.jsonl"
-    script.main(
-        [
-            "--repositories",
-            str(tmp_path),
-            "--original_python",
-            "python",
-            "--methods",
-            method,
-            "--results",
-            str(results),
-        ]
-    )
+    places = ["--repositories", str(tmp_path), "--original_python", sys.executable, "--results", str(results)]
+    script.main([*places, "--methods", method])
     return read_results(results)[-1]
 
 

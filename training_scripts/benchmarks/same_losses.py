@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from beside_originals import HERE, ORIGINALS, check_places, clone_states
+from beside_originals import Arm, check_places, clone_states, worker_command
 
 from hf_ssl import Data2Vec2AudioForPreTraining, Data2Vec2VisionForPreTraining
 from hf_ssl.conversion import convert_checkpoint
@@ -54,7 +54,6 @@ class Method:
     Args:
         model: The class of ours.
         source, masks: What it calls its input and its masks.
-        base: Its base model.
         base_name, other_name: Our names of the original's weights, within the base model or outside of it.
     """
 
@@ -132,10 +131,7 @@ def take_steps(method: str, folder: Path, arguments: argparse.Namespace) -> tupl
 
 def run_original(method: str, folder: Path, precision: str, arguments: argparse.Namespace) -> dict[str, Any]:
     """What a step of the original's code computed; its weights are in `checkpoint.pt`."""
-    repository = arguments.repositories / ORIGINALS[method][0]
-    command = [arguments.original_python, str(HERE / "original_steps.py"), "--method", method, "--store", str(folder)]
-    command += ["--repository", str(repository), "--precision", precision]
-    command += ["--items", str(arguments.items), "--seconds", str(arguments.seconds)]
+    command = [*worker_command(method, Arm("original", precision), arguments), "--store", str(folder)]
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     ended = subprocess.run(command, env=environment, capture_output=True, text=True)
     if ended.returncode:
