@@ -17,9 +17,9 @@ import logging
 import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from hf_ssl.replication.cells import cells, is_measurable
+from hf_ssl.replication.cells import Budget, cells, is_measurable
 from hf_ssl.replication.chart import draw_chart
 from hf_ssl.replication.plan import read_plan
 from hf_ssl.replication.running import Replication, ScriptRunner
@@ -44,7 +44,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     replication = Replication(plan, Path(arguments.output_dir), ScriptRunner(Path(__file__).parent), command)
     if not arguments.show:
         for _ in replication.fill(
-            methods=arguments.methods, tasks=arguments.tasks, seeds=arguments.seeds, minutes=arguments.minutes
+            methods=arguments.methods,
+            tasks=arguments.tasks,
+            seeds=arguments.seeds,
+            budgets=arguments.budgets,
+            minutes=arguments.minutes,
         ):
             write(replication)
     print(write(replication))
@@ -66,6 +70,13 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--methods", nargs="+", default=[], help="fill the rows of these only")
     parser.add_argument("--tasks", nargs="+", default=[], help="fill the columns of these only")
     parser.add_argument("--seeds", nargs="+", type=int, default=[], help="fill the cells of these only")
+    parser.add_argument(
+        "--budgets",
+        nargs="+",
+        default=[],
+        choices=get_args(Budget),
+        help="fill the rows of equal updates (steps), of equal time (time) or without training (none) only",
+    )
     parser.add_argument("--minutes", type=float, help="begin nothing after so many minutes")
     parser.add_argument("--show", action="store_true", help="run nothing, write table and chart of what there is")
     return parser

@@ -20,7 +20,7 @@ from ..evaluation.probe_tasks import SplitFeatures, measure
 from ..results import append_result
 from ..shared_files import claimed
 from .budgets import num_steps, total_time_steps
-from .cells import Cell, Filled, NotFilledError, cells, is_measurable, pretraining_mark, read_filled, task_mark
+from .cells import Budget, Cell, Filled, NotFilledError, cells, is_measurable, pretraining_mark, read_filled, task_mark
 from .finetuned import KeptFigures, figures_of_best, figures_of_run, read_json
 from .plan import Plan, Task, fingerprint
 from .sources import check_sources
@@ -110,6 +110,7 @@ class Replication:
         methods: Sequence[str] = (),
         tasks: Sequence[str] = (),
         seeds: Sequence[int] = (),
+        budgets: Sequence[Budget] = (),
         minutes: float | None = None,
     ) -> Iterator[None]:
         """Fills what is empty; yields after each training and each figure.
@@ -117,7 +118,7 @@ class Replication:
         What cannot be filled now (see `NotFilledError`) is left out; what another process is filling too.
 
         Args:
-            methods, tasks, seeds: Only these; all if none is given.
+            methods, tasks, seeds, budgets: Only these; all if none is given.
             minutes: Begin nothing after so many minutes.
 
         Raises:
@@ -126,7 +127,7 @@ class Replication:
             RuntimeError: A script failed. What was filled stays.
         """
         deadline = None if minutes is None else time.monotonic() + 60 * minutes
-        jobs = list(self._jobs(methods, tasks, seeds))
+        jobs = list(self._jobs(methods, tasks, seeds, budgets))
         filled = self.filled()
         check_sources(self.plan, (job for job in jobs if not _is_filled(filled, *job)))
         reasons: dict[str, None] = {}
@@ -146,11 +147,12 @@ class Replication:
             raise NotFilledError("Not everything could be filled:\n" + "\n".join(reasons))
 
     def _jobs(
-        self, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int]
+        self, methods: Sequence[str], tasks: Sequence[str], seeds: Sequence[int], budgets: Sequence[Budget]
     ) -> Iterator[tuple[Cell, Task | None]]:
         """The pre-training (no task) and the measurements of all chosen cells, whether they are filled or not."""
         for cell in cells(self.plan):
-            if (methods and cell.method not in methods) or (seeds and cell.seed not in seeds):
+            chosen = ((cell.method, methods), (cell.seed, seeds), (cell.budget, budgets))
+            if any(these and one not in these for one, these in chosen):
                 continue
             if cell.budget != "none":
                 yield cell, None

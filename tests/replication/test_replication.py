@@ -133,6 +133,18 @@ def test_only_chosen_seeds_are_filled(plan_path, filled, tmp_path):
     assert seeds == {5, 7}
 
 
+def test_only_chosen_budgets_are_filled(plan_path, filled, tmp_path):
+    folder = tmp_path / "table"
+    shutil.copytree(filled, folder)
+    (folder / "results.jsonl").unlink()
+    replication = Replication(read_plan(plan_path), folder, InProcess(), [])
+    assert len(list(replication.fill(budgets=["steps"], tasks=["tones"]))) == 2 + 2
+    assert {cell.budget for cell in replication.filled().pretraining} == {"steps"}
+    assert {cell.budget for cell, _ in replication.filled().figures} == {"steps"}
+    assert len(list(replication.fill(budgets=["time", "none"], tasks=["tones"]))) == 1 + 3
+    assert {cell.budget for cell, _ in replication.filled().figures} == {"steps", "time", "none"}
+
+
 def test_a_further_learning_rate_costs_only_itself(plan_path, filled, tmp_path):
     folder = tmp_path / "table"
     shutil.copytree(filled, folder)
