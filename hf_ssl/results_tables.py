@@ -1,5 +1,5 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Tables in Markdown files, written from a results file, so that no figure in them is typed by hand.
+"""Tables and charts of Markdown files, made from a results file, so that no figure in them is typed by hand.
 
 A table stands between two comments. The first says what is in it, as JSON; everything up to the second is replaced:
 
@@ -7,6 +7,10 @@ A table stands between two comments. The first says what is in it, as JSON; ever
     <!-- end of results -->
     <!-- replication: "training_scripts/replications/speech.yaml" -->
     <!-- end of replication -->
+
+Instead of a plan's path, a mapping asks for a chart too, a file that the page may show where it likes:
+
+    <!-- replication: {"plan": "training_scripts/replications/speech.yaml", "chart": "training_scripts/chart.png"} -->
 
 Values are shares, written in per cent: the mean over the lines of a cell, and where they differ the smallest and the
 largest. Other figures, and several of a line, are written as `cells` says, of one line per cell:
@@ -19,10 +23,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from .replication.cells import read_filled
-from .replication.plan import read_plan
+from .replication.cells import Filled, read_filled
+from .replication.chart import is_chart_of
+from .replication.plan import Plan, read_plan
 from .replication.table import markdown_rows, markdown_table, mean_and_spread
 from .results import read_results
 
@@ -74,18 +79,33 @@ def refresh(text: str, results_path: Path, root: Path) -> str:
     """
 
     def render(match: re.Match[str]) -> str:
-        try:
-            given = json.loads(match["given"])
-        except ValueError as error:
-            raise ValueError(f"Expected JSON in the comment {match['begin'].strip()!r}: {error}.") from error
+        given = _given(match)
         table = (
             pivot_table(read_results(results_path), _pivot(given, match["begin"].strip()))
             if match["kind"] == "results"
-            else replication_table(root / given, results_path)
+            else replication_table(root / _plan_and_chart(given)[0], results_path)
         )
         return f"{match['begin']}\n{table}\n{match['end']}"
 
     return _BLOCK.sub(render, text)
+
+
+class Chart(NamedTuple):
+    """A chart that a text asks for: of which plan and figures, and in which file."""
+
+    plan: Plan
+    filled: Filled
+    path: Path
+
+
+def outdated_charts(text: str, results_path: Path, root: Path) -> list[Chart]:
+    """The charts that a Markdown text asks for and that are missing or not of the results file's figures.
+
+    Args, Raises: as of `refresh`.
+    """
+    asked = [_plan_and_chart(_given(match)) for match in _BLOCK.finditer(text) if match["kind"] == "replication"]
+    charts = [Chart(*_read(root / plan, results_path), root / path) for plan, path in asked if path is not None]
+    return [chart for chart in charts if not is_chart_of(chart.path, chart.plan, chart.filled)]
 
 
 def pivot_table(results: Sequence[Mapping[str, Any]], pivot: Pivot) -> str:
@@ -123,11 +143,31 @@ def replication_table(plan_path: Path, results_path: Path) -> str:
     Raises:
         ValueError: There is none.
     """
+    return markdown_table(*_read(plan_path, results_path))
+
+
+def _read(plan_path: Path, results_path: Path) -> tuple[Plan, Filled]:
     plan = read_plan(plan_path)
     filled = read_filled(plan, results_path)
     if not filled.figures:
         raise ValueError(f"{results_path} has no figure that the settings of {plan_path} made.")
-    return markdown_table(plan, filled)
+    return plan, filled
+
+
+def _given(match: re.Match[str]) -> Any:
+    """The settings in a block's first comment."""
+    try:
+        return json.loads(match["given"])
+    except ValueError as error:
+        raise ValueError(f"Expected JSON in the comment {match['begin'].strip()!r}: {error}.") from error
+
+
+def _plan_and_chart(given: Any) -> tuple[str, str | None]:
+    """What the comment of a replication says: the plan's path, and that of the chart if there is to be one."""
+    settings = {"plan": given} if isinstance(given, str) else given
+    if not isinstance(settings, dict) or not {"plan"} <= set(settings) <= {"plan", "chart"}:
+        raise ValueError(f"Expected the path of a plan, or a mapping of plan and chart to paths, got {given!r}.")
+    return settings["plan"], settings.get("chart")
 
 
 def _pivot(given: Any, comment: str) -> Pivot:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from training_helpers import load_script
 
-from hf_ssl.results_tables import Pivot, pivot_table, refresh
+from hf_ssl.results_tables import Pivot, outdated_charts, pivot_table, refresh
 
 LINES = [
     {"what": "probe", "arm": "b", "data": "DIGITS", "method": "linear", "test": 0.5},
@@ -120,6 +120,29 @@ def test_tables_in_a_text_are_written_anew_and_the_rest_stays(results, tmp_path)
 def test_what_cannot_be_written_is_an_error(results, tmp_path, comment, message):
     with pytest.raises(ValueError, match=message):
         refresh(f"{comment}\n<!-- end of results -->\n", results, tmp_path)
+
+
+@pytest.mark.parametrize("given", ["3", '{"chart": "c.png"}', '{"plan": "p.yaml", "picture": "c.png"}'])
+def test_what_is_no_plan_and_chart_is_an_error(results, tmp_path, given):
+    text = f"<!-- replication: {given} -->\n<!-- end of replication -->\n"
+    for reader in (refresh, outdated_charts):
+        with pytest.raises(ValueError, match="Expected the path of a plan, or a mapping of plan and chart to paths"):
+            reader(text, results, tmp_path)
+
+
+def test_charts_that_are_missing_or_of_other_figures_are_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    script = load_script("benchmarks/refresh_tables")
+    root, results = script.ROOT, script.RESULTS
+    plan = (root / "training_scripts" / "replications" / "text.yaml").as_posix()
+    chart = tmp_path / "chart.png"
+    block = "<!-- replication: {} -->\n<!-- end of replication -->\n"
+    assert outdated_charts(block.format(json.dumps(plan)), results, root) == []
+    text = block.format(json.dumps({"plan": plan, "chart": str(chart)}))
+    (asked,) = outdated_charts(text, results, root)
+    assert asked.path == chart
+    script.draw_chart(*asked)
+    assert outdated_charts(text, results, root) == []
 
 
 def test_our_pages_have_the_figures_of_our_results_file():

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 
 from hf_ssl.replication.cells import Cell, Filled
+from hf_ssl.replication.chart import draw_chart, is_chart_of
 from hf_ssl.replication.plan import Method, Plan, Task
 from hf_ssl.replication.table import markdown_table, mean_and_spread
 
@@ -51,10 +52,8 @@ def test_the_chart_has_no_empty_frame_and_names_all_methods(tmp_path: Path, monk
     pytest.importorskip("matplotlib")
     from matplotlib.figure import Figure
 
-    from hf_ssl.replication.chart import draw_chart
-
     drawn: list[Figure] = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, path, dpi: drawn.append(self))
+    monkeypatch.setattr(Figure, "savefig", lambda self, path, **options: drawn.append(self))
     plan = plan_of(*(task(name, "loss" if name == "z" else "cer") for name in "wxyz"))
     trained, random = Cell("a", "steps", 1), Cell("random", "none", 1)
     figures = {(trained, name): [figure("cer", 0.25)] for name in "wxy"}
@@ -66,3 +65,20 @@ def test_the_chart_has_no_empty_frame_and_names_all_methods(tmp_path: Path, monk
     assert [chart.get_ylabel() for chart in picture.axes[:4]] == ["cer, test (%)"] * 3 + ["loss, test"]
     assert picture.axes[0].lines[0].get_ydata()[0] == 25.0
     assert picture.axes[3].lines[0].get_ydata()[0] == 2.0
+    assert picture.axes[0].get_xlim()[0] == 0.0
+
+
+def test_a_chart_knows_of_which_figures_it_is(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    cell, path = Cell("a", "steps", 1), tmp_path / "chart.png"
+    plan = plan_of(task("x"))
+
+    def filled(test: float, seconds: float = 60.0) -> Filled:
+        return Filled({cell: {"cpu_seconds": seconds}}, {(cell, "x"): [figure("cer", test)]})
+
+    assert not is_chart_of(path, plan, filled(0.25))
+    draw_chart(plan, filled(0.25), path)
+    assert is_chart_of(path, plan, filled(0.25))
+    assert not is_chart_of(path, plan, filled(0.26))
+    assert not is_chart_of(path, plan, filled(0.25, seconds=61.0))
+    assert not is_chart_of(path, plan_of(task("y")), Filled({}, {}))
