@@ -148,16 +148,22 @@ def test_micro_batch_statistics_of_aqc(tmp_path: Path) -> None:
         script.main(["--data", str(tmp_path / "data"), "--clips", "6"])
 
 
-def test_cluster_mates_of_both_scopes(tmp_path: Path) -> None:
+def test_cluster_mates_of_both_scopes_and_of_fewer_iterations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     generator = np.random.default_rng(0)
     for index in range(3):
         soundfile.write(tmp_path / f"{index}.wav", 0.1 * generator.standard_normal(72_000), 16_000)
     script = load_script("benchmarks/cluster_mates")
+    monkeypatch.setattr(script, "FEWER_ITERATIONS", (1, 100))
     rows = script.main(["--data", str(tmp_path), "--batch_sizes", "2", "3"])
-    assert [(row["scope"], row["batch_size"]) for row in rows] == [
+    scopes, iterations = rows[:4], rows[4:]
+    assert [(row["scope"], row["batch_size"]) for row in scopes] == [
         (scope, size) for scope in ("utterance", "batch") for size in (2, 3)
     ]
-    assert all(0 < row["cluster_mate_share"] < 1 for row in rows)
+    assert all(0 < row["cluster_mate_share"] < 1 for row in scopes)
+    assert [row["iterations"] for row in iterations] == [1, 100]
+    assert iterations[0]["judged_otherwise"] > 0
+    assert iterations[0]["mates_missed"] > 0
+    assert iterations[1]["judged_otherwise"] == iterations[1]["mates_missed"] == 0  # the same draws
 
 
 def test_waveform_encoders_are_timed_side_by_side(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,11 +6,13 @@
 
 Prints, for batches of clips of 4 s, how many negatives are in their positive's cluster, how many of those have a
 negative similarity (which the original's multiplication strengthens), and how many negatives have the very code of
-their positive (without one in the batch the original weakens nothing).
+their positive (without one in the batch the original weakens nothing). Then, for k-means of an utterance with fewer
+iterations: of how many pairs of a frame and a negative it says otherwise than after 100 whether they are mates.
 """
 
 import argparse
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -23,6 +25,22 @@ from hf_ssl.models.cross_contrast import QuantizedView
 from hf_ssl.training.model_sizes import data2vec_aqc_config
 
 SECONDS = 4.0
+MANY_ITERATIONS = 100  # as the original
+FEWER_ITERATIONS = (5, 10, 20, 50)
+
+
+class Observed(NamedTuple):
+    """What a forward pass has of negatives, each `(batch_size, num_slots, num_negatives)`.
+
+    `is_mate`: whether one is in its positive's cluster; `is_negative`: whether there is one, with another code than
+    the positive; `logits`: of the student.
+    """
+
+    is_mate: torch.Tensor
+    is_negative: torch.Tensor
+    logits: torch.Tensor
+    cluster_mate_share: float
+    collision_share: float
 
 
 def main(argv: Sequence[str] | None = None) -> list[dict[str, float | str]]:
@@ -44,8 +62,15 @@ def main(argv: Sequence[str] | None = None) -> list[dict[str, float | str]]:
     for scope in ("utterance", "batch"):
         for batch_size in arguments.batch_sizes:
             rows.append(measure(model, scope, waveforms[:batch_size]))
-            print(", ".join(f"{name} {_rounded(value)}" for name, value in rows[-1].items()))
+            show(rows[-1])
+    rows += measure_iterations(model, waveforms)
+    for row in rows[-len(FEWER_ITERATIONS) :]:
+        show(row)
     return rows
+
+
+def show(row: dict[str, float | str]) -> None:
+    print(", ".join(f"{name} {_rounded(value)}" for name, value in row.items()))
 
 
 def _rounded(value: float | str) -> str:
@@ -63,8 +88,49 @@ def read_clips(folder: str, count: int) -> list[np.ndarray]:
 
 
 def measure(model: Data2VecAqcForPreTraining, scope: str, waveforms: Sequence[np.ndarray]) -> dict[str, float | str]:
-    """One forward pass without weakening, to see what would be weakened."""
-    model.config.cluster_scope, model.config.scale_factor, model.config.num_kmeans_iterations = scope, 1.0, 100
+    """What would be weakened in a batch."""
+    observed = observe(model, waveforms, scope=scope)
+    mates = observed.logits[observed.is_mate & observed.is_negative]
+    return {
+        "scope": scope,
+        "batch_size": len(waveforms),
+        "cluster_mate_share": observed.cluster_mate_share,
+        "mates_below_zero": (mates < 0).float().mean().item(),
+        "collision_share": observed.collision_share,
+    }
+
+
+def measure_iterations(
+    model: Data2VecAqcForPreTraining, waveforms: Sequence[np.ndarray]
+) -> list[dict[str, float | str]]:
+    """How many pairs are judged otherwise than after many iterations, of all and of those that then are mates."""
+    settled = observe(model, waveforms)
+    rows: list[dict[str, float | str]] = []
+    for iterations in FEWER_ITERATIONS:
+        early = observe(model, waveforms, iterations=iterations)
+        differs = (early.is_mate != settled.is_mate) & settled.is_negative
+        lost = differs & settled.is_mate
+        rows.append(
+            {
+                "iterations": iterations,
+                "batch_size": len(waveforms),
+                "judged_otherwise": (differs.sum() / settled.is_negative.sum()).item(),
+                "mates_missed": (lost.sum() / (settled.is_mate & settled.is_negative).sum()).item(),
+            }
+        )
+    return rows
+
+
+def observe(
+    model: Data2VecAqcForPreTraining,
+    waveforms: Sequence[np.ndarray],
+    *,
+    scope: str = "utterance",
+    iterations: int = MANY_ITERATIONS,
+) -> Observed:
+    """One forward pass, with the same draws whenever it is called, and without weakening, to see what would be."""
+    config = model.config
+    config.cluster_scope, config.scale_factor, config.num_kmeans_iterations = scope, 1.0, iterations
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
     inputs = extractor(list(waveforms), sampling_rate=16_000, return_tensors="pt", padding=True)
     views: list[QuantizedView] = []
@@ -76,19 +142,19 @@ def measure(model: Data2VecAqcForPreTraining, scope: str, waveforms: Sequence[np
 
     model.contrast._view = record  # type: ignore[method-assign]
     try:
+        torch.manual_seed(0)
         with torch.no_grad():
             outputs = model(**inputs)
     finally:
         model.contrast._view = make_view  # type: ignore[method-assign]
     logits = outputs.student_logits[..., 1:]
-    mates = same_as_own(views[0].labels, views[0].negatives) & outputs.slot_mask.unsqueeze(-1) & ~logits.isneginf()
-    return {
-        "scope": scope,
-        "batch_size": len(waveforms),
-        "cluster_mate_share": outputs.cluster_mate_share.item(),
-        "mates_below_zero": (logits[mates] < 0).float().mean().item(),
-        "collision_share": outputs.collision_share.item(),
-    }
+    return Observed(
+        same_as_own(views[0].labels, views[0].negatives),
+        outputs.slot_mask.unsqueeze(-1) & ~logits.isneginf(),
+        logits,
+        outputs.cluster_mate_share.item(),
+        outputs.collision_share.item(),
+    )
 
 
 if __name__ == "__main__":
