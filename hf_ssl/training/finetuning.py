@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from ..data.collators import DataCollatorForCTC
+from ..data.dataset import AudioDataset
 from ..data.skipped import SkippedFiles
 from ..evaluation.metrics import load_metric
 from ..models.modeling_best_rq import BestRqPreTrainedModel
@@ -173,6 +174,7 @@ class FineTuningTrainer(AudioTrainer):
         if not isinstance(model, OUR_HEADS):
             # transformers' own heads take `num_items_in_batch` and ignore it: accumulated losses would be summed
             self.model_accepts_loss_kwargs = False
+            warn_of_clips_shorter_than_a_span(model, self.train_dataset)
         if self.args.freeze_encoder_steps > 0:
             self.add_callback(FreezeEncoderCallback(self.args.freeze_encoder_steps))
 
@@ -195,6 +197,23 @@ class FineTuningTrainer(AudioTrainer):
             if head:
                 optimizer.add_param_group({**group, "params": head, "lr": group["lr"] * scale})
         return optimizer
+
+
+def warn_of_clips_shorter_than_a_span(model: Any, dataset: Any) -> None:
+    """Says before training that transformers' own classes stop at a batch whose longest clip is shorter than a span of
+    masked frames (ours mask what there is)."""
+    config = model.config
+    is_masked = getattr(config, "apply_spec_augment", True) and getattr(config, "mask_time_prob", 0) > 0
+    if not is_masked or not isinstance(dataset, AudioDataset):
+        return
+    samples = torch.tensor([int(seconds * dataset.sampling_rate) for seconds in dataset.lengths])
+    num_short = int((model._get_feat_extract_output_lengths(samples) < config.mask_time_length).sum())
+    if num_short > 0:
+        logger.warning(
+            f"{num_short} clip(s) have fewer frames than a span of masks ({config.mask_time_length}), and "
+            f"{type(model).__name__} stops at a batch of nothing else: --min_seconds leaves them out, "
+            "--family_overrides '{\"mask_time_length\": 5}' makes spans shorter."
+        )
 
 
 class CTCTrainer(FineTuningTrainer):

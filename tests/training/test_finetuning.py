@@ -6,11 +6,19 @@ import json
 import datasets
 import numpy as np
 import pytest
+import soundfile
 import torch
-from transformers import EvalPrediction, TrainerControl, TrainerState, TrainingArguments, Wav2Vec2FeatureExtractor
+from transformers import (
+    Data2VecAudioForCTC,
+    EvalPrediction,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+    Wav2Vec2FeatureExtractor,
+)
 
 from hf_ssl import Data2Vec2AudioForCTC
-from hf_ssl.data import SkippedFiles
+from hf_ssl.data import AudioDataset, SkippedFiles, load_audio_sources
 from hf_ssl.training.finetuning import (
     PUNCTUATION,
     FineTunedModelArguments,
@@ -27,9 +35,10 @@ from hf_ssl.training.finetuning import (
     number_labels,
     read_vocabulary,
     transcript_table,
+    warn_of_clips_shorter_than_a_span,
     without_noise,
 )
-from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec_audio_config
 from hf_ssl.training.running import override_config
 from hf_ssl.training.schedules import tri_stage_schedule
 
@@ -51,6 +60,30 @@ def test_tri_stage_schedule_without_some_stages():
     assert tri_stage_schedule(0, warmup_steps=0, hold_steps=0, decay_steps=4, final_scale=0.5) == 1.0
     assert tri_stage_schedule(0, warmup_steps=0, hold_steps=3, decay_steps=0) == 1.0
     assert tri_stage_schedule(3, warmup_steps=0, hold_steps=3, decay_steps=0) == 0.05
+
+
+@pytest.mark.parametrize(
+    ("seconds", "fields", "num_short"),
+    [
+        ([0.05, 0.1, 0.5], {"mask_time_prob": 0.5}, 2),
+        ([0.05, 0.1, 0.5], {"mask_time_prob": 0.5, "mask_time_length": 1}, 0),
+        ([0.05, 0.1, 0.5], {"mask_time_prob": 0.0}, 0),
+        ([0.05, 0.1, 0.5], {"mask_time_prob": 0.5, "apply_spec_augment": False}, 0),
+        ([0.5, 0.5, 0.5], {"mask_time_prob": 0.5}, 0),
+    ],
+)
+def test_clips_shorter_than_a_span_of_masks_are_warned_of(tmp_path, caplog, seconds, fields, num_short):
+    for index, length in enumerate(seconds):
+        soundfile.write(tmp_path / f"{index}.wav", np.ones(int(16_000 * length)), 16_000)
+    skipped = SkippedFiles()
+    limits = {"min_seconds": None, "max_seconds": None, "sampling_rate": 16_000}
+    table = load_audio_sources([str(tmp_path)], skipped=skipped, **limits)
+    dataset = AudioDataset(table, seed=0, skipped=skipped, **limits)
+    model = Data2VecAudioForCTC(data2vec_audio_config("tiny", **{"mask_time_length": 10, **fields}))
+    warn_of_clips_shorter_than_a_span(model, dataset)
+    told = [record.message for record in caplog.records if "a span of masks" in record.message]
+    assert len(told) == (num_short > 0)
+    assert all(message.startswith(f"{num_short} clip(s)") and "--min_seconds" in message for message in told)
 
 
 @pytest.mark.parametrize("phases", [[0.5, 0.5], [0.1, 0.4, 0.6], [-0.1, 0.6, 0.5]])
