@@ -32,8 +32,8 @@ class Data2VecAqcTrainer(SelfDistillationTrainer):
         """Also the parts of the loss, and how well positives are told from negatives."""
         return super().step_metrics(outputs) | {
             **{name: outputs[name] for name in _LOGGED_AS_THEY_ARE},
-            "student_contrastive_accuracy": _accuracy(outputs.student_logits, outputs.slot_mask),
-            "teacher_contrastive_accuracy": _accuracy(outputs.teacher_logits, outputs.slot_mask),
+            "student_contrastive_accuracy": contrastive_accuracy(outputs.student_logits, outputs.slot_mask),
+            "teacher_contrastive_accuracy": contrastive_accuracy(outputs.teacher_logits, outputs.slot_mask),
         }
 
     @torch.no_grad()
@@ -57,7 +57,11 @@ class Data2VecAqcTrainer(SelfDistillationTrainer):
         self._code_counts: Any = 0
 
 
-def _accuracy(logits: torch.Tensor, slot_mask: torch.Tensor) -> torch.Tensor:
-    """Share of predicted frames whose positive has the highest logit; NaN if nothing was predicted."""
-    hits = (logits.argmax(dim=-1) == 0) & slot_mask
+def contrastive_accuracy(logits: torch.Tensor, slot_mask: torch.Tensor) -> torch.Tensor:
+    """Share of predicted frames whose positive has a higher logit than any negative; NaN if nothing was predicted.
+
+    A frame without any negative left, and one whose logits are all the same, are no hits.
+    """
+    highest = logits[..., 1:].amax(dim=-1)
+    hits = (logits[..., 0] > highest) & ~highest.isneginf() & slot_mask
     return hits.sum() / slot_mask.sum()

@@ -65,6 +65,19 @@ def test_logits_and_gradients_are_those_of_materialised_negatives() -> None:
         torch.testing.assert_close(ours, theirs)
 
 
+def test_similarities_are_in_float32_under_autocast_too() -> None:
+    generator = torch.Generator().manual_seed(0)
+    # vectors that are all alike, as quantized ones may be: the rounding of bfloat16 would be as large as what differs
+    anchors = 1 + 0.1 * torch.randn(2, 7, 64, generator=generator)
+    pool = 1 + 0.1 * torch.randn(2, 7, 64, generator=generator)
+    negatives = draw_negatives(torch.ones(2, 7, dtype=torch.bool), 5)
+    expected = contrastive_logits(anchors, pool, negatives, 0.1)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = contrastive_logits(anchors, pool, negatives, 0.1)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, expected, rtol=0, atol=0)
+
+
 def test_filler_counts_for_nothing_and_gives_no_gradient() -> None:
     anchors = torch.zeros(1, 3, 4, requires_grad=True)
     logits = contrastive_logits(anchors, torch.zeros(1, 3, 4), torch.zeros(1, 3, 2, dtype=torch.long), 0.1)

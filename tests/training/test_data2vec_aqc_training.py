@@ -10,6 +10,7 @@ from training_helpers import QUICK, load_script
 from transformers import AutoModelForCTC
 
 from hf_ssl import Data2VecAqcForPreTraining
+from hf_ssl.training.data2vec_aqc import contrastive_accuracy
 
 SHARES = (
     "dead_cluster_share",
@@ -56,6 +57,19 @@ def pretrain(recordings: Path, folder: Path, *flags: str):
             *flags,
         ]
     )
+
+
+def test_a_positive_is_told_from_negatives_only_if_it_is_above_them_all() -> None:
+    nowhere = -torch.inf
+    logits = torch.tensor(
+        [
+            [[2.0, 1.0, 0.0], [1.0, 1.0, 1.0], [0.0, 1.0, nowhere], [1.0, nowhere, nowhere]],
+            [[3.0, 2.0, nowhere], [5.0, 0.0, 0.0], [5.0, 0.0, 0.0], [5.0, 0.0, 0.0]],
+        ]
+    )
+    slot_mask = torch.tensor([[True] * 4, [True] + [False] * 3])
+    assert contrastive_accuracy(logits, slot_mask) == pytest.approx(2 / 5)
+    assert contrastive_accuracy(logits, torch.zeros_like(slot_mask)).isnan()
 
 
 def test_script_pretrains_and_logs_every_part(recordings: Path, transcribed: Path, tmp_path: Path) -> None:
