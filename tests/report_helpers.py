@@ -6,6 +6,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from transformers import PreTrainedModel, Wav2Vec2FeatureExtractor
+
 HOSTILE = '<script>document.title="hacked"</script><img src="https://example.com/x" onerror="alert(1)">'
 
 
@@ -41,3 +43,15 @@ def write_header(path: Path, shapes: dict[str, list[int]]) -> None:
     """A file of weights whose weights are missing: only its header is to be read."""
     header = json.dumps({name: {"shape": shape} for name, shape in shapes.items()}).encode()
     path.write_bytes(struct.pack("<Q", len(header)) + header)
+
+
+def save_run(folder: Path, model: PreTrainedModel, preprocessor: Any) -> Path:
+    """A folder as after 400 updates, of a model that was not trained."""
+    model.save_pretrained(folder)
+    preprocessor.save_pretrained(folder)
+    write_json(folder / "trainer_state.json", {"global_step": 400, "max_steps": 400, "log_history": a_log()})
+    return folder
+
+
+def waveforms() -> Wav2Vec2FeatureExtractor:
+    return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """The page in a real browser: nothing goes wrong in its script, and nothing is asked of the network."""
 
+import html
 import json
 import shutil
 import socketserver
@@ -9,9 +10,27 @@ import threading
 from pathlib import Path
 
 import pytest
-from report_helpers import HOSTILE, a_log, write_lines
+from report_helpers import HOSTILE, a_log, save_run, waveforms, write_lines
+from training_helpers import write_images, write_metadata, write_recordings
+from transformers import set_seed
 
-from hf_ssl.report import write_report
+from hf_ssl import (
+    Data2Vec2AudioForCTC,
+    Data2Vec2TextForPreTraining,
+    Data2Vec2VisionForPreTraining,
+    Data2VecAqcForPreTraining,
+    cli,
+)
+from hf_ssl.models.image_processing_data2vec2 import make_image_processor
+from hf_ssl.report import SampleSource, write_report
+from hf_ssl.training.finetuning import build_vocabulary, make_processor
+from hf_ssl.training.model_sizes import (
+    data2vec2_audio_config,
+    data2vec2_text_config,
+    data2vec2_vision_config,
+    data2vec_aqc_config,
+)
+from hf_ssl.training.text_tokenizers import train_tokenizer
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -52,6 +71,7 @@ def load(page: Path, proxy, tmp_path: Path, *more_flags: str) -> str:
     """The document after its script ran, with what the console and the network's log said."""
     flags = [*QUIET, *more_flags, f"--user-data-dir={tmp_path / 'profile'}", "--enable-logging=stderr", "--v=0"]
     flags += [f"--proxy-server=127.0.0.1:{proxy.server_address[1]}", f"--log-net-log={tmp_path / 'net.json'}"]
+    tmp_path.mkdir(exist_ok=True)
     command = [str(BROWSER), *flags, "--virtual-time-budget=2000", "--dump-dom", page.as_uri()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -78,6 +98,108 @@ def test_nothing_is_requested_and_the_script_runs(make_run, proxy, tmp_path):
     assert document.count("<img") == 0
     # The browser itself may look for updates of its own; the page must not have asked for anything.
     assert not any("example.com" in url for url in urls_requested(tmp_path))
+    assert not any(b"example.com" in request for request in proxy.requests)
+
+
+# What a reader would stumble over, as attributes of the body: text that does not stand out from what is behind it,
+# pictures that do not show, and a page that is wider than the window.
+LOOK = """<script>
+  const channels = colour => (colour.match(/[\\d.]+/g) || [])
+    .map((part, index) => part * (colour.startsWith("color(") && index < 3 ? 255 : 1));
+  const luminance = ([red, green, blue]) => [red, green, blue]
+    .map(part => part / 255)
+    .map(part => part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, part, index) => sum + part * [0.2126, 0.7152, 0.0722][index], 0);
+  const isOpaque = colour => channels(colour).length === 3 || channels(colour)[3] === 1;
+  const behind = element => {
+    while (element) {
+      const colour = getComputedStyle(element).backgroundColor;
+      if (isOpaque(colour)) return colour;
+      element = element.parentElement;
+    }
+    return "rgb(255, 255, 255)";
+  };
+  const hasText = element => [...element.childNodes].some(node => node.nodeType === 3 && node.data.trim());
+  const shown = [...document.body.querySelectorAll("*")]
+    .filter(element => hasText(element) && element.checkVisibility());
+  const faint = shown.filter(element => {
+    if (["SCRIPT", "STYLE"].includes(element.tagName)) return false;
+    const style = getComputedStyle(element);
+    const colours = [element.closest("svg") ? style.fill : style.color, behind(element)];
+    const [low, high] = colours.map(channels).map(luminance).sort((one, other) => one - other);
+    return (high + 0.05) / (low + 0.05) < 3;
+  });
+  document.body.dataset.faint = faint
+    .map(element => element.tagName + ": " + element.textContent.slice(0, 40))
+    .join("; ");
+  document.body.dataset.texts = shown.length;
+  document.body.dataset.unseen = [...document.images].filter(image => !image.naturalWidth).length;
+  document.body.dataset.wider = document.documentElement.scrollWidth - document.documentElement.clientWidth;
+</script></body>"""
+
+
+def attribute(document: str, name: str) -> str:
+    return html.unescape(document.split(f'data-{name}="')[1].split('"')[0])
+
+
+def run_with_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    """The page of a run of data2vec-aqc with a sample, a probe by layers, and measures of its health."""
+    pytest.importorskip("sklearn")
+    set_seed(0)
+    run = save_run(tmp_path / "run", Data2VecAqcForPreTraining(data2vec_aqc_config("tiny")), waveforms())
+    write_lines(
+        run / "_run_record.jsonl", [{"what": "begin"}, {"what": "warning", "message": "the loss stands still"}]
+    )
+    for split in ("train", "test"):
+        write_metadata(write_recordings(tmp_path / "data" / split, count=12))
+    data, results = ["--data", str(tmp_path / "data")], ["--results", str(tmp_path / "results.jsonl")]
+    probe = ["probe", str(run), "--task", "classification", "--column", "label", "--by_layer", "--untrained"]
+    assert cli.main([*probe, *data, *results]) == 0
+    assert cli.main(["health", str(run), "--by_layer", "--untrained", *data, *results]) == 0
+    assert cli.main(["report", str(run), *data, *results]) == 0
+    capsys.readouterr()
+    return run / "_report.html"
+
+
+def recogniser(tmp_path: Path) -> Path:
+    set_seed(0)
+    data = write_metadata(write_recordings(tmp_path / "recordings", count=3))
+    processor = make_processor(waveforms(), build_vocabulary(["one two three"]))
+    config = data2vec2_audio_config("tiny", vocab_size=len(processor.tokenizer), pad_token_id=0)
+    folder = save_run(tmp_path / "run", Data2Vec2AudioForCTC(config), processor)
+    return write_report(folder, sample=SampleSource([str(data)]))
+
+
+def of_images(tmp_path: Path) -> Path:
+    set_seed(0)
+    config = data2vec2_vision_config("tiny")
+    folder = save_run(tmp_path / "run", Data2Vec2VisionForPreTraining(config), make_image_processor(config.image_size))
+    return write_report(folder, sample=SampleSource([str(write_images(tmp_path / "images"))]))
+
+
+def of_texts(tmp_path: Path) -> Path:
+    set_seed(0)
+    texts = ["one two <b>three</b> four"] * 20
+    (tmp_path / "a.txt").write_text("\n".join(texts))
+    tokenizer = train_tokenizer(iter(texts), vocab_size=300, model_max_length=64)
+    config = data2vec2_text_config("tiny", vocab_size=len(tokenizer))
+    folder = save_run(tmp_path / "run", Data2Vec2TextForPreTraining(config), tokenizer)
+    return write_report(folder, sample=SampleSource([str(tmp_path / "a.txt")]))
+
+
+@pytest.mark.parametrize("kind", ["speech", "recogniser", "images", "texts"])
+def test_every_section_can_be_read_in_the_dark_and_in_the_light(kind, proxy, tmp_path, capsys):
+    pages = {"recogniser": recogniser, "images": of_images, "texts": of_texts}
+    path = run_with_everything(tmp_path, capsys) if kind == "speech" else pages[kind](tmp_path)
+    path.write_text(path.read_text().replace("</body>", LOOK))
+    for preference in ("0", "1"):
+        flags = [f"--blink-settings=preferredColorScheme={preference}", "--window-size=1000,800"]
+        document = load(path, proxy, tmp_path / preference, *flags)
+        assert 'data-script="ran"' in document
+        assert int(attribute(document, "texts")) > 20
+        assert attribute(document, "faint") == ""
+        assert attribute(document, "unseen") == "0"
+        assert attribute(document, "wider") == "0"
     assert not any(b"example.com" in request for request in proxy.requests)
 
 

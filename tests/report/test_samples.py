@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from report_helpers import a_log, write_json
+from report_helpers import save_run, waveforms
 from training_helpers import write_images, write_metadata, write_recordings
-from transformers import PreTrainedModel, Wav2Vec2FeatureExtractor, set_seed
+from transformers import set_seed
 
 from hf_ssl import (
     BestRqFeatureExtractor,
@@ -33,17 +33,6 @@ from hf_ssl.training.model_sizes import (
     data2vec_audio_config,
 )
 from hf_ssl.training.text_tokenizers import train_tokenizer
-
-
-def save_run(folder: Path, model: PreTrainedModel, preprocessor) -> Path:
-    model.save_pretrained(folder)
-    preprocessor.save_pretrained(folder)
-    write_json(folder / "trainer_state.json", {"global_step": 400, "max_steps": 400, "log_history": a_log()})
-    return folder
-
-
-def waveforms() -> Wav2Vec2FeatureExtractor:
-    return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
 
 
 @pytest.fixture
