@@ -35,8 +35,9 @@ def draw_cross_negatives(
 ) -> torch.Tensor:
     """The same from all utterances of the batch.
 
-    Deviation: the original compares a drawn number, which counts through the batch, with the own slot's number within
-    its utterance, so that all but the first utterance may draw their positives.
+    Deviation: the original stops with a shape error as soon as these are asked for. In what it would draw, all but
+    the first utterance could meet their positives: it compares a number that counts through the batch with the own
+    slot's number within its utterance.
 
     Returns:
         `(batch_size, num_slots, num_negatives)`, `utterance * num_slots + slot`.
