@@ -12,6 +12,7 @@ import transformers
 from transformers import (
     AutoModel,
     Data2VecAudioConfig,
+    ParakeetEncoderConfig,
     PreTrainedConfig,
     PreTrainedModel,
     RobertaConfig,
@@ -19,6 +20,11 @@ from transformers import (
 )
 
 from ..devices import usable_device
+from ..models.configuration_best_rq import BestRqConfig
+from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
+from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
+from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
 from ..planning.recipes import PlannedRecipe, load_recipe
 from ..planning.synthetic import make_batch
 from ..results import append_result, cpu_model, provenance
@@ -28,6 +34,8 @@ from .phases import Stopwatch
 _WARM_UP = 2
 _SIZE_FIELDS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 _WAVEFORM_FIELDS = ("conv_dim", "conv_kernel", "conv_stride")
+_CONFORMER_FIELDS = ("num_mel_bins", "conv_kernel_size", "hidden_act")
+_TRANSFORMERS_OWN = ("data2vec-audio", "data2vec-text", "data2vec-vision")
 
 
 class Inference(NamedTuple):
@@ -197,26 +205,41 @@ def _models(config: PreTrainedConfig, attention: str, device: str) -> list[tuple
 def counterpart(config: PreTrainedConfig) -> PreTrainedConfig:
     """The configuration of transformers' encoder of the same size.
 
+    That of BEST-RQ's Conformer is Parakeet's: as many layers, width, heads and kernel, one frame per as many mel
+    frames; how it gets there, with more channels and a ReLU, and its batch norm are its own.
+
     Raises:
-        ValueError: There is none.
+        ValueError: There is none, or the encoder is transformers' own.
     """
     fields: dict[str, Any] = config.to_dict()
+    if config.model_type in _TRANSFORMERS_OWN:
+        raise ValueError(
+            f"What a recipe of {config.model_type} trains is transformers' own encoder: there is no other to set "
+            "beside it. Leave --against out to measure its training."
+        )
     size = {name: fields[name] for name in _SIZE_FIELDS}
     size["num_hidden_layers"] += fields.get("num_prenet_layers", 0)
-    match config.model_type:
-        case "data2vec2-audio" | "data2vec-aqc" | "data2vec-audio":
+    match config:
+        case Data2Vec2AudioConfig() | Data2VecAqcConfig():
             return Data2VecAudioConfig(**size, **{name: fields[name] for name in _WAVEFORM_FIELDS})
-        case "data2vec2-vision" | "data2vec-vision":
+        case Data2Vec2VisionConfig():
             return ViTConfig(**size, image_size=fields["image_size"], patch_size=fields["patch_size"])
-        case "data2vec2-text" | "data2vec-text":
+        case Data2Vec2TextConfig():
             return RobertaConfig(**size, vocab_size=fields["vocab_size"], max_position_embeddings=514)
+        case BestRqConfig(encoder_type="conformer"):
+            conformer = {name: fields[name] for name in _CONFORMER_FIELDS}
+            return ParakeetEncoderConfig(**size, **conformer, subsampling_factor=config.stack_size)
+        case BestRqConfig():
+            raise ValueError(
+                "transformers has an encoder to set beside BEST-RQ's Conformer, none beside its plain layers."
+            )
     raise ValueError(f"transformers has no encoder to set beside one of type {config.model_type!r}.")
 
 
 def _inputs(recipe: PlannedRecipe, items: int, device: str) -> dict[str, torch.Tensor]:
     """What the encoders take of a batch of the pre-training."""
     batch = make_batch(recipe, recipe.config, items)
-    names = [name for name in ("input_values", "pixel_values", "input_ids") if name in batch]
+    names = [name for name in ("input_values", "input_features", "pixel_values", "input_ids") if name in batch]
     return {name: batch[name].to(device) for name in names}
 
 

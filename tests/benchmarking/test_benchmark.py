@@ -143,8 +143,27 @@ def test_encoders_are_set_beside_those_of_transformers(recipe):
     assert (theirs.hidden_size, theirs.num_hidden_layers) == (768, 12)
     assert list(theirs.conv_dim) == list(ours.conv_dim)
     assert counterpart(data2vec2_vision_config("base")).num_hidden_layers == 12  # two of ours are the prenet's
-    with pytest.raises(ValueError, match="no encoder to set beside one of type 'best-rq'"):
-        counterpart(best_rq_config("tiny"))
+
+
+def test_the_conformer_is_set_beside_parakeets_of_equal_size(tmp_path):
+    path = tmp_path / "best_rq.yaml"
+    path.write_text("model_type: best-rq\nmodel_size: tiny\nmin_seconds: 0.2\nmax_seconds: 1.0\nmax_steps: 10\n")
+    arms = compare_with_transformers(BenchmarkConfig(str(path), rounds=1, items=2, device="cpu"))
+    assert [arm.name for arm in arms] == ["BestRqModel", "ParakeetEncoder"] * 2
+    assert all(f"{arm.num_parameters / 1e6:.2f} M" in format_inference(arms) for arm in arms)
+    ours = best_rq_config("base")
+    theirs = counterpart(ours)
+    assert (theirs.hidden_size, theirs.num_hidden_layers) == (ours.hidden_size, ours.num_hidden_layers)
+    assert (theirs.conv_kernel_size, theirs.subsampling_factor, theirs.num_mel_bins) == (31, 4, 80)
+    with pytest.raises(ValueError, match="none beside its plain layers"):
+        counterpart(best_rq_config("tiny", encoder_type="transformer"))
+
+
+@pytest.mark.parametrize("name", ["data2vec_audio_laptop", "data2vec_text_base", "data2vec_vision_laptop"])
+def test_transformers_own_encoders_are_not_set_beside_themselves(name, capsys):
+    recipe = Path(__file__).parents[2] / "training_scripts/recipes" / f"{name}.yaml"
+    assert main(["benchmark", str(recipe), "--against", "transformers", "--device", "cpu"]) == 1
+    assert "trains is transformers' own encoder: there is no other to set beside it" in capsys.readouterr().err
 
 
 def test_encoders_are_compared_for_several_batches_in_both_precisions(recipe, tmp_path, capsys):
