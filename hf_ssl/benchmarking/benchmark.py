@@ -78,6 +78,9 @@ class Benchmark:
         data: Where real batches came from; empty for noise.
         padding: Share of padding in the batches.
         loader: How fast the data loader is, if it was measured.
+        settings: Keys that won over the recipe's; `None` in files of versions that did not write it, as below.
+        compile: Whether the model was compiled.
+        attention: The model's implementation of attention.
     """
 
     recipe: str
@@ -100,6 +103,9 @@ class Benchmark:
     data: list[str] = field(default_factory=list)
     padding: float = 0.0
     loader: LoaderSpeed | None = None
+    settings: dict[str, str] | None = None
+    compile: bool | None = None
+    attention: str | None = None
 
     @property
     def seconds(self) -> float:
@@ -168,6 +174,9 @@ def run_benchmark(config: BenchmarkConfig) -> Benchmark:
         data=list(config.data),
         padding=batches.padding,
         loader=None if data is None or config.workers is None else measure_loader(data, config.workers, device),
+        settings=config.settings,
+        compile=config.compile,
+        attention=step.model.config._attn_implementation,
     )
 
 

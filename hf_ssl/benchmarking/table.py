@@ -4,9 +4,27 @@
 import json
 from dataclasses import MISSING, asdict, fields
 from pathlib import Path
+from typing import Any
 
 from .benchmark import Benchmark
 from .loader import LoaderSpeed
+
+_CONDITIONS = (
+    "recipe",
+    "model_type",
+    "settings",
+    "device",
+    "precision",
+    "compile",
+    "attention",
+    "items",
+    "amount",
+    "unit",
+    "num_parameters",
+    "flops",
+    "data",
+)
+_PLACE = ("machine", "torch")
 
 
 def format_benchmark(benchmark: Benchmark) -> str:
@@ -80,21 +98,35 @@ def _loader_lines(one: Benchmark) -> list[str]:
 
 def format_comparison(benchmark: Benchmark, other: Benchmark) -> str:
     """How many times as fast the first is as the second, and what differs otherwise."""
-    different = [
-        f"{name}: {getattr(other, name)} before, {getattr(benchmark, name)} now"
-        for name in ("recipe", "device", "precision", "items", "amount", "num_parameters", "data")
-        if getattr(other, name) != getattr(benchmark, name)
-    ]
     lines = [
         f"step {other.seconds / benchmark.seconds:.2f} times as fast, memory "
         f"{benchmark.peak_bytes / max(1, other.peak_bytes):.2f} times as much as in {other.where['commit']} "
         f"({other.where['machine']})",
-        *(f"  not the same: {line}" for line in different),
+        *(f"  not the same: {line}" for line in differences(benchmark, other)),
     ]
     for name in benchmark.phases:
         if name in other.phases and benchmark.phases[name] > 0:
             lines.append(f"  {name:<24} {other.phases[name] / benchmark.phases[name]:6.2f} times as fast")
     return "\n".join(lines)
+
+
+def differences(benchmark: Benchmark, other: Benchmark) -> list[str]:
+    """What makes the second other work than the first, or the same on another machine, a line each.
+    What a file of an earlier version does not say is named as unknown."""
+    now, before = _conditions(benchmark), _conditions(other)
+    return [
+        f"{name}: {'unknown' if before[name] is None else before[name]} before, {value} now"
+        for name, value in now.items()
+        if before[name] != value
+    ]
+
+
+def _conditions(one: Benchmark) -> dict[str, Any]:
+    """All that should be the same where steps are compared."""
+    return {name: getattr(one, name) for name in _CONDITIONS} | {
+        "rounds": len(one.step_seconds),
+        **{name: one.where.get(name) for name in _PLACE},
+    }
 
 
 def write_benchmark(benchmark: Benchmark, path: str) -> None:

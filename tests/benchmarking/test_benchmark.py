@@ -1,5 +1,6 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -7,12 +8,18 @@ import torch
 from pages import tables_of
 from torch import nn
 
-from hf_ssl.benchmarking.benchmark import BenchmarkConfig, TrainingStep, run_benchmark
+from hf_ssl.benchmarking.benchmark import Benchmark, BenchmarkConfig, TrainingStep, run_benchmark
 from hf_ssl.benchmarking.gemm import gemm_flops_per_second
 from hf_ssl.benchmarking.inference import compare_with_transformers, counterpart, format_inference
 from hf_ssl.benchmarking.memory import peak_memory, resident_bytes
 from hf_ssl.benchmarking.phases import Stopwatch, watch
-from hf_ssl.benchmarking.table import format_benchmark, format_comparison, read_benchmark, write_benchmark
+from hf_ssl.benchmarking.table import (
+    differences,
+    format_benchmark,
+    format_comparison,
+    read_benchmark,
+    write_benchmark,
+)
 from hf_ssl.cli import main
 from hf_ssl.planning.flops import count_flops
 from hf_ssl.planning.recipes import load_recipe
@@ -62,6 +69,43 @@ def test_the_file_of_a_benchmark_can_be_compared_with(recipe, tmp_path, capsys):
     assert "not the same" not in same
     write_benchmark(before, path)
     assert read_benchmark(path) == before
+
+
+@pytest.mark.parametrize(
+    ("before", "line"),
+    [
+        ({"settings": {"layerdrop": "0"}}, "settings: {'layerdrop': '0'} before, {} now"),
+        ({"compile": True}, "compile: True before, False now"),
+        ({"attention": "eager"}, "attention: eager before, sdpa now"),
+        ({"flops": 7}, "flops: 7 before, 2000 now"),
+        ({"unit": "tokens"}, "unit: tokens before, seconds now"),
+        ({"step_seconds": [1.0]}, "rounds: 1 before, 2 now"),
+        ({"where": {"machine": "b", "torch": "2.0", "commit": "c"}}, "machine: b before, a now"),
+        ({"where": {"machine": "a", "torch": "1.9", "commit": "c"}}, "torch: 1.9 before, 2.0 now"),
+    ],
+)
+def test_other_work_and_other_machines_are_told_from_the_same(before, line):
+    benchmark = Benchmark(
+        recipe="recipe.yaml",
+        model_type="best-rq",
+        device="cpu",
+        precision="float32",
+        num_parameters=1000,
+        items=2,
+        amount=2.0,
+        unit="seconds",
+        step_seconds=[1.0, 1.0],
+        phases={},
+        flops=2000,
+        peak_flops_per_second=1e12,
+        peak_bytes=2**30,
+        where={"machine": "a", "torch": "2.0", "commit": "c"},
+        settings={},
+        compile=False,
+        attention="sdpa",
+    )
+    assert differences(benchmark, benchmark) == []
+    assert differences(benchmark, replace(benchmark, **before)) == [line]
 
 
 def test_what_cannot_be_compared_or_measured_is_an_error(recipe, tmp_path, capsys):
@@ -200,11 +244,13 @@ def test_a_file_of_an_earlier_version_can_be_compared_with(recipe, tmp_path):
     path = tmp_path / "before.json"
     benchmark = run_benchmark(BenchmarkConfig(recipe, rounds=1, phases=False))
     write_benchmark(benchmark, str(path))
-    later = {"attention_flops", "rest_bytes", "data", "padding", "loader"}
+    later = {"attention_flops", "rest_bytes", "data", "padding", "loader", "settings", "compile", "attention"}
     given = json.loads(path.read_text())
     assert later < set(given)
     path.write_text(json.dumps({name: value for name, value in given.items() if name not in later}))
-    assert "step 1.00 times as fast" in format_comparison(benchmark, read_benchmark(str(path)))
+    comparison = format_comparison(benchmark, read_benchmark(str(path)))
+    assert "step 1.00 times as fast" in comparison
+    assert "not the same: settings: unknown before, {} now" in comparison
 
 
 def test_figures_are_json_that_others_can_read(recipe, tmp_path):
