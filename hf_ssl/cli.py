@@ -567,8 +567,10 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         "benchmark",
         help="measure a recipe's training step on this machine, phase by phase",
         description="Takes training steps of the recipe's model on noise of the longest length, or on your data, and "
-        "prints seconds by phase, throughput, operations as a share of what matrix products reach here, and memory; "
-        "for one batch, or for one size or length after the other.",
+        "prints seconds by phase, throughput, model FLOPs utilisation, and memory; for one batch, or for one size or "
+        "length after the other. Model FLOPs utilisation (MFU): the operations that a step needs, of student, teacher "
+        "and backward pass and without what is computed again to save memory, as a share of what matrix products "
+        "reach here.",
     )
     benchmark.add_argument("recipe", metavar="RECIPE", help="YAML recipe of a pretrain_*.py script")
     benchmark.add_argument("--items", type=int, metavar="N", help="clips, images or blocks (default: the recipe's)")

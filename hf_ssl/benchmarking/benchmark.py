@@ -1,7 +1,8 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Runs training steps of a recipe's model and measures them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from math import inf
 from statistics import mean, median
@@ -12,8 +13,8 @@ from transformers import AutoModelForPreTraining, PreTrainedModel
 
 from ..devices import usable_device
 from ..models.self_distillation import SelfDistillationModel
-from ..planning.flops import attention_flops, count_flops
 from ..planning.recipes import PlannedRecipe, plan_recipe, read_arguments
+from ..planning.step_flops import StepFlops
 from ..results import provenance
 from .batches import Batches, noise_batches, real_batches
 from .gemm import gemm_flops_per_second
@@ -69,7 +70,8 @@ class Benchmark:
         items, amount, unit: The batch, and how many seconds of audio, images or tokens it is, without padding.
         step_seconds: Whole steps, without any stopwatch in them.
         phases: Seconds of the parts of a step, from steps of their own; of real data also of loading a batch.
-        flops: Floating-point operations of a step, by formula.
+        flops: Floating-point operations that a step needs, by formula: of student, teacher and backward pass, without
+            what is only computed again because it was not kept (see `planning/step_flops.py`).
         peak_flops_per_second: Of matrix products of the same precision, in the same run.
         peak_bytes: Highest memory.
         where: Version, commit, machine.
@@ -119,7 +121,8 @@ class Benchmark:
 
     @property
     def utilisation(self) -> float:
-        """Share of the speed of matrix products."""
+        """Model FLOPs utilisation (MFU): the operations that a step needs, per second, as a share of what matrix
+        products reach."""
         return self.flops / self.seconds / self.peak_flops_per_second
 
     @property
@@ -253,7 +256,8 @@ class TrainingStep:
         self.device = device
         self.autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16")
         self.model: PreTrainedModel = AutoModelForPreTraining.from_config(recipe.config).to(device).train()
-        if recipe.checkpointing:
+        self.checkpointing = recipe.checkpointing
+        if self.checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         self.forward: Any = self.model
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
@@ -294,11 +298,25 @@ class TrainingStep:
         return seconds | {"loss and the rest": stopwatch.now() - started - sum(seconds.values())}
 
     def count(self, batches: Sequence[Batch]) -> tuple[int, int]:
-        """Floating-point operations of a step, and those of attention's products, by formula; means."""
+        """Floating-point operations that a step needs, and those of attention's products, by formula; means."""
         whole, of_attention = [], []
         for batch in batches:
-            with count_flops() as counter:
+            with StepFlops(self.model) as counter, self._repeating_in(counter):
                 self(batch)
-            whole.append(counter.get_total_flops())
-            of_attention.append(attention_flops(counter))
+            whole.append(counter.flops)
+            of_attention.append(counter.attention_flops)
         return round(mean(whole)), round(mean(of_attention))
+
+    @contextmanager
+    def _repeating_in(self, counter: StepFlops) -> Iterator[None]:
+        """Tells a counter which layers gradient checkpointing computes again: without it, the step may need more
+        memory than there is."""
+        if not self.checkpointing:
+            yield
+            return
+        contexts = {"context_fn": lambda: (nullcontext(), counter.repetition())}
+        self.model.gradient_checkpointing_enable({"use_reentrant": False} | contexts)
+        try:
+            yield
+        finally:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})

@@ -43,8 +43,8 @@ def format_benchmark(benchmark: Benchmark) -> str:
         f"step                       {one.seconds:9.4f} s  ({fastest:.4f} to {slowest:.4f}, "
         f"{len(one.step_seconds)} {'batches' if one.data else 'rounds'})",
         f"throughput                 {one.amount_per_second:9.1f} {unit} per second",
-        f"operations                 {one.flops / 1e12:9.3f} x 10^12 per step, {one.utilisation:.1%} of matrix "
-        f"products at {one.peak_flops_per_second / 1e9:,.0f} x 10^9/s",
+        f"operations                 {one.flops / 1e12:9.3f} x 10^12 that a step needs: MFU {one.utilisation:.1%} of "
+        f"matrix products at {one.peak_flops_per_second / 1e9:,.0f} x 10^9/s",
         f"memory                     {memory}",
     ]
     if one.data:

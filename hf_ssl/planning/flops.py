@@ -1,27 +1,13 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Floating-point operations by formula, where torch's own counter knows none or a wrong one."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode, conv_flop_count, sdpa_backward_flop_count, sdpa_flop_count
+from torch.utils.flop_counter import conv_flop_count, sdpa_flop_count
 
 Shape = Sequence[int]
-
-_BATCHED_PRODUCTS = ("aten.bmm", "aten.baddbmm")
-
-
-def count_flops() -> FlopCounterMode:
-    """A context that counts; `get_total_flops()` afterwards."""
-    return FlopCounterMode(display=False, custom_mapping=_OPERATIONS)
-
-
-def attention_flops(counter: FlopCounterMode) -> int:
-    """Those of attention's products, which grow with the square of the length: fused attention, and products of
-    batches of matrices, which nothing but attention has in these models."""
-    counts = {str(operation): count for operation, count in counter.get_flop_counts()["Global"].items()}
-    return sum(count for name, count in counts.items() if "attention" in name or name in _BATCHED_PRODUCTS)
 
 
 def _attention(query: Shape, key: Shape, value: Shape, *args: Any, **kwargs: Any) -> int:
@@ -29,7 +15,9 @@ def _attention(query: Shape, key: Shape, value: Shape, *args: Any, **kwargs: Any
 
 
 def _attention_backward(gradient: Shape, query: Shape, key: Shape, value: Shape, *args: Any, **kwargs: Any) -> int:
-    return sdpa_backward_flop_count(gradient, query, key, value)
+    """Twice the forward pass: two gradients for each of two products. torch's formula has the scores, which fused
+    attention computes again instead of keeping them, as a fifth."""
+    return 2 * sdpa_flop_count(query, key, value)
 
 
 def _product(total: Shape, left: Shape, right: Shape, *args: Any, **kwargs: Any) -> int:
@@ -56,9 +44,12 @@ def _convolution_backward(
     return (bool(output_mask[0]) + bool(output_mask[1])) * forward
 
 
-_OPERATIONS = {
+OPERATIONS: dict[Any, Callable[..., int]] = {
     torch.ops.aten.addmm_: _product,
     torch.ops.aten.convolution_backward: _convolution_backward,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     torch.ops.aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
+    torch.ops.aten._scaled_dot_product_efficient_attention_backward: _attention_backward,
+    torch.ops.aten._scaled_dot_product_flash_attention_backward: _attention_backward,
+    torch.ops.aten._scaled_dot_product_cudnn_attention_backward: _attention_backward,
 }

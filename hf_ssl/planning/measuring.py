@@ -14,8 +14,8 @@ from transformers import AutoModelForPreTraining, PreTrainedConfig, PreTrainedMo
 from ..devices import usable_device
 from ..models.self_distillation import SelfDistillationModel
 from ..training.running import override_config
-from .flops import count_flops
 from .recipes import PlannedRecipe
+from .step_flops import StepFlops
 from .synthetic import make_batch
 
 _TIMED_STEPS = 2
@@ -28,7 +28,8 @@ class Measurement:
     Attributes:
         fixed_bytes: Kept for the backward pass whatever the batch: copies of weights in half precision.
         bytes_per_item: Activations that one item of the longest length keeps for the backward pass.
-        flops_per_item: Floating-point operations of a training step on one such item: forward, teacher, backward.
+        flops_per_item: Floating-point operations of a training step on one such item: forward, teacher, backward,
+            and what gradient checkpointing computes again, because that takes its time.
         measured_flops: Those of the step that was timed,
         measured_seconds: and how long it took, with optimizer and update of the teacher.
         device: Where.
@@ -169,10 +170,10 @@ def _measure_step(recipe: PlannedRecipe, config: PreTrainedConfig, device: str) 
     one, two = (_to(make_batch(recipe, config, num_items), device) for num_items in (1, 2))
     bytes_of_one, bytes_of_two = (_count_bytes(recipe, model, batch, device) for batch in (one, two))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    with count_flops() as counter:
+    with StepFlops(model) as counter:
         _train_step(recipe, model, optimizer, one, device)
     seconds = [_time_step(recipe, model, optimizer, one, device) for _ in range(_TIMED_STEPS)]
-    return _Step(bytes_of_one, bytes_of_two, counter.get_total_flops(), median(seconds))
+    return _Step(bytes_of_one, bytes_of_two, counter.flops, median(seconds))
 
 
 def _to(batch: dict[str, torch.Tensor], device: str) -> dict[str, torch.Tensor]:

@@ -21,8 +21,8 @@ from hf_ssl.benchmarking.table import (
     write_benchmark,
 )
 from hf_ssl.cli import main
-from hf_ssl.planning.flops import count_flops
 from hf_ssl.planning.recipes import load_recipe
+from hf_ssl.planning.step_flops import StepFlops
 from hf_ssl.results import read_results
 from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec2_vision_config
 
@@ -156,10 +156,10 @@ def test_only_the_outer_of_nested_phases_counts():
 def test_operations_of_grouped_convolutions_are_those_of_their_groups():
     convolution = nn.Conv1d(8, 16, kernel_size=3, groups=4)
     inputs = torch.randn(2, 8, 12, requires_grad=True)
-    with count_flops() as counter:
+    with StepFlops(convolution) as counter:
         convolution(inputs).sum().backward()
     forward = 2 * (2 * 16 * 10) * (8 // 4 * 3)  # two per product and sum
-    assert counter.get_total_flops() == 3 * forward
+    assert counter.flops == 3 * forward
 
 
 def test_the_speed_of_matrix_products_and_memory_are_measured():

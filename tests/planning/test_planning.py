@@ -10,10 +10,10 @@ from training_helpers import SCRIPTS
 from transformers import AutoModelForPreTraining
 
 from hf_ssl.cli import main
-from hf_ssl.planning.flops import attention_flops, count_flops
 from hf_ssl.planning.measuring import SavedBytes, measure
 from hf_ssl.planning.memory import GIB, count_parameters, fit_batches, memory_of
 from hf_ssl.planning.recipes import GlobalBatch, PlannedRecipe, load_recipe, parse_settings
+from hf_ssl.planning.step_flops import StepFlops
 from hf_ssl.planning.synthetic import make_batch
 from hf_ssl.training.model_sizes import (
     best_rq_config,
@@ -136,9 +136,9 @@ def _count(recipe: PlannedRecipe) -> tuple[int, int]:
     """Operations of attention's products, and of the whole, in a forward and a backward pass."""
     torch.manual_seed(0)
     model = AutoModelForPreTraining.from_config(recipe.config).train()
-    with count_flops() as counter:
+    with StepFlops(model) as counter:
         model(**make_batch(recipe, recipe.config, 2)).loss.backward()
-    return attention_flops(counter), counter.get_total_flops()
+    return counter.attention_flops, counter.flops
 
 
 def test_checkpointing_keeps_less() -> None:
