@@ -570,7 +570,8 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
         "prints seconds by phase, throughput, model FLOPs utilisation, and memory; for one batch, or for one size or "
         "length after the other. Model FLOPs utilisation (MFU): the operations that a step needs, of student, teacher "
         "and backward pass and without what is computed again to save memory, as a share of what matrix products "
-        "reach here.",
+        "reach here. A step is forward and backward pass, clipping, optimizer and teacher; the Trainer's logging, "
+        "checks and schedules are not in it.",
     )
     benchmark.add_argument("recipe", metavar="RECIPE", help="YAML recipe of a pretrain_*.py script")
     benchmark.add_argument("--items", type=int, metavar="N", help="clips, images or blocks (default: the recipe's)")

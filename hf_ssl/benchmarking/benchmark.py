@@ -244,7 +244,8 @@ def _phases(step: "TrainingStep", batches: Batches) -> dict[str, float]:
 
 
 class TrainingStep:
-    """A new model of a recipe with its optimizer; a call is one update, and gives its loss.
+    """A new model of a recipe with its optimizer; a call is one update as the Trainer makes it, with the gradient
+    clipped, and gives its loss. The Trainer's logging, checks and schedules are not in it.
 
     Args:
         recipe: Which model.
@@ -263,6 +264,8 @@ class TrainingStep:
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.num_parameters = sum(parameter.numel() for parameter in trained)
         self.optimizer = torch.optim.AdamW(trained, lr=1e-5, fused=True)
+        self.max_grad_norm = None if recipe.max_grad_norm is None else recipe.max_grad_norm or inf
+        self.num_updates = 0
 
     def compile(self) -> None:
         self.forward = torch.compile(self.model)
@@ -274,11 +277,14 @@ class TrainingStep:
         with stopwatch.phase("backward"):
             loss.backward()
         with stopwatch.phase("optimizer"):
+            if self.max_grad_norm is not None:
+                torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
             self.optimizer.step()
             self.optimizer.zero_grad()
+        self.num_updates += 1
         if isinstance(self.model, SelfDistillationModel):
             with stopwatch.phase("teacher's update"):
-                self.model.update_teacher()
+                self.model.update_teacher(self.num_updates)
         return loss.detach()
 
     def time(self, batch: Batch) -> float:

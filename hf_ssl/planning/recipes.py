@@ -97,6 +97,8 @@ class PlannedRecipe:
         half_precision: Whether it computes in bfloat16 or float16 (weights stay in float32).
         checkpointing: Whether activations are computed again in the backward pass.
         augmented: Whether waveforms are augmented, so that data2vec-aqc's student has a view of its own.
+        max_grad_norm: To which the gradient is clipped; if 0, its norm is only computed, as the Trainer does for its
+            logs; if `None`, not even that.
     """
 
     config: PreTrainedConfig
@@ -109,6 +111,7 @@ class PlannedRecipe:
     half_precision: bool
     checkpointing: bool
     augmented: bool
+    max_grad_norm: float | None = 0.0
 
 
 def load_recipe(path: str, settings: dict[str, str], global_items: int | None = None) -> PlannedRecipe:
@@ -173,6 +176,7 @@ def plan_recipe(path: str, arguments: RecipeArguments, global_items: int | None 
         half_precision=training_args.bf16 or training_args.fp16,
         checkpointing=training_args.gradient_checkpointing,
         augmented=augmentation is not None and augmentation.is_active,
+        max_grad_norm=training_args.max_grad_norm,
     )
 
 

@@ -23,6 +23,7 @@ from hf_ssl.benchmarking.table import (
 from hf_ssl.cli import main
 from hf_ssl.planning.recipes import load_recipe
 from hf_ssl.planning.step_flops import StepFlops
+from hf_ssl.planning.synthetic import make_batch
 from hf_ssl.results import read_results
 from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec2_vision_config
 
@@ -144,6 +145,20 @@ def test_stages_are_watched_only_within_the_context(recipe):
     step.model(input_values=waveforms)
     assert stopwatch.seconds == seconds
     assert "teacher_targets" not in vars(step.model)
+
+
+@pytest.mark.parametrize(("limit", "expected"), [("0.5", 0.5), ("0.0", float("inf"))])
+def test_a_step_clips_as_its_recipe_says_and_numbers_updates_of_the_teacher(recipe, monkeypatch, limit, expected):
+    clipped, updates = [], []
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda _, max_norm: clipped.append(max_norm))
+    planned = load_recipe(recipe, {"max_grad_norm": limit})
+    step = TrainingStep(planned, "cpu", "float32")
+    monkeypatch.setattr(step.model, "update_teacher", lambda number: updates.append(number))
+    batch = make_batch(planned, planned.config, 1)
+    assert all(torch.isfinite(step(batch)) for _ in range(2))
+    assert (clipped, updates) == ([expected] * 2, [1, 2])
+    TrainingStep(replace(planned, max_grad_norm=None), "cpu", "float32")(batch)
+    assert clipped == [expected] * 2
 
 
 def test_only_the_outer_of_nested_phases_counts():

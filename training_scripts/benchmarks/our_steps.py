@@ -58,6 +58,7 @@ def read_recipe(method: str, seconds: float) -> PlannedRecipe:
     if method == "best-rq":
         # Chunks have another size in every batch: steps would not be alike. The original's are off, too.
         recipe.config.dynamic_chunk_prob = 0.0
+    recipe = replace(recipe, max_grad_norm=None)  # original_steps.py does not clip either
     return replace(recipe, longest_item=seconds) if recipe.unit == "seconds" else recipe
 
 
