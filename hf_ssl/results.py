@@ -25,7 +25,7 @@ from .shared_files import lock
 
 
 def append_result(
-    path: str | os.PathLike[str], result: Mapping[str, Any], *, command: Sequence[str]
+    path: str | os.PathLike[str], result: Mapping[str, Any], *, command: Sequence[str], device: str | None = None
 ) -> dict[str, Any]:
     """Adds a figure to a results file, with version, commit, machine and command. Several processes may do so at once.
 
@@ -33,6 +33,7 @@ def append_result(
         path: The file; made if it does not exist.
         result: What was measured: `what` says which kind of thing, the other fields belong to it.
         command: What was typed, in words.
+        device: Where it was computed, such as `"cpu"`; a GPU if there is one, if `None`.
 
     Returns:
         The line that was written.
@@ -42,7 +43,7 @@ def append_result(
     """
     if not isinstance(result.get("what"), str):
         raise ValueError(f"Expected a result that says what it is in `what`, got {dict(result)!r}.")
-    line = {**result, **provenance(), "command": shlex.join(command)}
+    line = {**result, **provenance(device), "command": shlex.join(command)}
     text = json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n"
     with open(path, "a+b") as file:
         lock(file)
@@ -74,14 +75,22 @@ def read_results(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
     return results
 
 
-def provenance() -> dict[str, Any]:
-    """Version, commit (`None` outside of a checkout, `+` behind it where files were changed) and machine."""
-    return {"version": __version__, "commit": _commit(), "machine": describe_machine()}
+def provenance(device: str | None = None) -> dict[str, Any]:
+    """Version, commit (`None` outside of a checkout, `+` behind it where files were changed) and machine.
+
+    Args:
+        device: Where it was computed; see [`describe_machine`].
+    """
+    return {"version": __version__, "commit": _commit(), "machine": describe_machine(device)}
 
 
-def describe_machine() -> str:
-    """Such as `"NVIDIA H100"`, `"2 x NVIDIA A40"` or `"CPU (x86_64), 1 thread"`."""
-    if torch.cuda.is_available():
+def describe_machine(device: str | None = None) -> str:
+    """Such as `"NVIDIA H100"`, `"2 x NVIDIA A40"` or `"CPU (x86_64), 1 thread"`.
+
+    Args:
+        device: What of the machine computed: `"cpu"` though there is a GPU; a GPU if there is one, if `None`.
+    """
+    if torch.cuda.is_available() and device != "cpu":
         count = torch.cuda.device_count()
         return f"{count} x {torch.cuda.get_device_name()}" if count > 1 else torch.cuda.get_device_name()
     threads = torch.get_num_threads()

@@ -24,6 +24,17 @@ def test_lines_are_appended_with_where_they_come_from(tmp_path):
     assert set(provenance()) == {"version", "commit", "machine"}
 
 
+def test_a_cpu_beside_a_gpu_is_named_where_it_computed(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H100")
+    assert describe_machine() == describe_machine("cuda") == "NVIDIA H100"
+    assert describe_machine("cpu").startswith("CPU (")
+    assert provenance("cpu")["machine"] == describe_machine("cpu")
+    line = append_result(tmp_path / "results.jsonl", {"what": "probe"}, command=["hf-ssl"], device="cpu")
+    assert line["machine"] == describe_machine("cpu")
+
+
 @pytest.mark.skipif(not Path("/proc/cpuinfo").is_file(), reason="there is no /proc/cpuinfo")
 def test_a_cpu_is_named_as_the_system_names_it():
     named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]

@@ -15,12 +15,12 @@ from ..devices import usable_device
 from ..models.self_distillation import SelfDistillationModel
 from ..planning.recipes import PlannedRecipe, plan_recipe, read_arguments
 from ..planning.step_flops import StepFlops
-from ..results import provenance
 from .batches import Batches, noise_batches, real_batches
 from .gemm import gemm_flops_per_second
 from .loader import LoaderSpeed, measure_loader
 from .memory import held_bytes, peak_memory
 from .phases import Stopwatch, watch
+from .place import settle
 from .real_data import Batch, TrainingData, open_training_data
 
 _DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -74,7 +74,7 @@ class Benchmark:
             what is only computed again because it was not kept (see `planning/step_flops.py`).
         peak_flops_per_second: Of matrix products of the same precision, in the same run.
         peak_bytes: Highest memory.
-        where: Version, commit, machine.
+        where: Version, commit, machine, versions of libraries, allocator (see [`~hf_ssl.benchmarking.place.settle`]).
         attention_flops: Of `flops`, those of attention's products.
         rest_bytes: Memory without a batch: on a CPU the program, and weights, gradients and the optimizer's averages.
         data: Where real batches came from; empty for noise.
@@ -145,6 +145,7 @@ def run_benchmark(config: BenchmarkConfig) -> Benchmark:
     """
     _check(config)
     device = usable_device(config.device)
+    where = settle(device)
     recipe, data = _prepare(config)
     batches = _make_batches(recipe, data, config, device)
     precision = config.precision or ("bfloat16" if recipe.half_precision else "float32")
@@ -171,7 +172,7 @@ def run_benchmark(config: BenchmarkConfig) -> Benchmark:
         flops=flops,
         peak_flops_per_second=gemm_flops_per_second(device, _DTYPES[precision]),
         peak_bytes=peak.bytes,
-        where=provenance() | {"torch": torch.__version__},
+        where=where,
         attention_flops=of_attention,
         rest_bytes=rest_bytes,
         data=list(config.data),

@@ -4,11 +4,8 @@
 import argparse
 import os
 
-import torch
-
 from ..output_files import check_writable
 from ..planning.recipes import parse_settings
-from ..training.allocator import keep_freed_memory
 from .benchmark import BenchmarkConfig, run_benchmark
 from .curve import Sweep, parse_sweep, run_curve
 from .curve_table import format_curve, write_curve
@@ -25,8 +22,6 @@ def run_command(arguments: argparse.Namespace) -> None:
     check_writable(arguments.output, "--output")
     check_writable(arguments.results, "--results")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # it would warn in every worker
-    if not torch.cuda.is_available():
-        keep_freed_memory()  # as the training scripts do
     config = BenchmarkConfig(
         recipe=arguments.recipe,
         settings=parse_settings(arguments.set),

@@ -18,7 +18,6 @@ import torch
 
 from ..planning.recipes import load_recipe
 from ..planning.synthetic import make_batch
-from ..training.allocator import keep_freed_memory
 from .benchmark import Benchmark, BenchmarkConfig, run_benchmark, with_length
 from .memory import available_bytes
 
@@ -94,8 +93,6 @@ def measure_in_process(config: BenchmarkConfig) -> Benchmark:
 
 def _measure(config: BenchmarkConfig, num_threads: int) -> Benchmark:
     torch.set_num_threads(num_threads)
-    if not torch.cuda.is_available():
-        keep_freed_memory()
     return run_benchmark(config)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from .benchmark import Benchmark
 from .curve import Curve
+from .place import describe_place
 from .table import describe_batch, unit_of
 
 _NOTEWORTHY = 0.05  # less than this is not told apart from chance
@@ -27,7 +28,7 @@ def format_curve(curve: Curve) -> str:
     return "\n".join(
         [
             f"{first.recipe}: {first.model_type}, {first.num_parameters / 1e6:.2f} M parameters, {each}, "
-            f"{first.precision} on {first.where['machine']}; every value in a process of its own",
+            f"{first.precision} on {describe_place(first.where)}; every value in a process of its own",
             "",
             *table,
             "",

@@ -8,7 +8,6 @@ from statistics import median
 from typing import Any, NamedTuple
 
 import torch
-import transformers
 from transformers import (
     AutoModel,
     Data2VecAudioConfig,
@@ -27,13 +26,15 @@ from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
 from ..planning.recipes import PlannedRecipe, load_recipe
 from ..planning.synthetic import make_batch
-from ..results import append_result, cpu_model, provenance
+from ..results import append_result
 from .benchmark import BenchmarkConfig, check_counts, with_length
 from .phases import Stopwatch
+from .place import describe_place, settle
 
 _WARM_UP = 2
 _SIZE_FIELDS = ("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 _WAVEFORM_FIELDS = ("conv_dim", "conv_kernel", "conv_stride")
+_PLACE = ("cpu", "torch", "transformers", "allocator")
 _CONFORMER_FIELDS = ("num_mel_bins", "conv_kernel_size", "hidden_act")
 _TRANSFORMERS_OWN = ("data2vec-audio", "data2vec-text", "data2vec-vision")
 
@@ -49,6 +50,7 @@ class Inference(NamedTuple):
     amount: float
     unit: str
     seconds: list[float]
+    device: str
 
 
 def compare_with_transformers(config: BenchmarkConfig, sizes: Sequence[int] = ()) -> list[Inference]:
@@ -69,6 +71,7 @@ def compare_with_transformers(config: BenchmarkConfig, sizes: Sequence[int] = ()
     check_counts(config)
     recipe = with_length(load_recipe(config.recipe, config.settings), config)
     device = usable_device(config.device)
+    settle(device)
     models = [(attention, _models(recipe.config, attention, device)) for attention in ("eager", "sdpa")]
     measured: list[Inference] = []
     for items in sizes or [config.items or recipe.items_per_device]:
@@ -114,6 +117,7 @@ def _run_in_turn(
                 items * recipe.longest_item,
                 recipe.unit,
                 [],
+                device,
             ),
             model,
         )
@@ -135,7 +139,9 @@ def _run_in_turn(
 def format_inference(arms: list[Inference]) -> str:
     """A line per encoder and batch, and how many times as fast ours is. The seconds of one item are its latency."""
     unit = "s of audio" if arms[0].unit == "seconds" else arms[0].unit
-    lines = ["Encoders without gradients, in turn; noise of the longest length:"]
+    lines = [
+        f"Encoders without gradients, in turn; noise of the longest length; {describe_place(settle(arms[0].device))}:"
+    ]
     for ours, theirs in _pairs(arms):
         lines += ["", f"{_describe(ours, unit)}:"]
         for arm in (ours, theirs):
@@ -157,12 +163,14 @@ def _describe(arm: Inference, unit: str) -> str:
 
 def write_inference(arms: list[Inference], path: str) -> None:
     """Writes all figures as JSON."""
-    text = json.dumps({"where": provenance() | {"torch": torch.__version__}, "arms": [arm._asdict() for arm in arms]})
+    text = json.dumps({"where": settle(arms[0].device), "arms": [arm._asdict() for arm in arms]})
     Path(path).write_text(text + "\n", encoding="utf-8")
 
 
 def append_inference(arms: list[Inference], path: str, recipe: str, command: Sequence[str]) -> None:
     """Adds a line per encoder and batch to a results file."""
+    device = arms[0].device
+    where = {name: value for name, value in settle(device).items() if name in _PLACE}
     for ours, theirs in _pairs(arms):
         ratios = _ratios(ours, theirs)
         result = {
@@ -175,13 +183,11 @@ def append_inference(arms: list[Inference], path: str, recipe: str, command: Seq
             "times_as_fast": median(ratios),
             "least": min(ratios),
             "most": max(ratios),
-            "cpu": cpu_model(),
             "measured": ours._asdict(),
             "against": theirs._asdict(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
+            **where,
         }
-        append_result(path, result, command=command)
+        append_result(path, result, command=command, device=device)
 
 
 def _pairs(arms: list[Inference]) -> Iterator[tuple[Inference, Inference]]:

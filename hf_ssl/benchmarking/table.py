@@ -8,6 +8,7 @@ from typing import Any
 
 from .benchmark import Benchmark
 from .loader import LoaderSpeed
+from .place import describe_place
 
 _CONDITIONS = (
     "recipe",
@@ -24,7 +25,7 @@ _CONDITIONS = (
     "flops",
     "data",
 )
-_PLACE = ("machine", "torch")
+_PLACE = ("machine", "cpu", "torch", "transformers", "allocator")
 
 
 def format_benchmark(benchmark: Benchmark) -> str:
@@ -37,7 +38,7 @@ def format_benchmark(benchmark: Benchmark) -> str:
         memory += f", of which the batch {one.batch_bytes / 2**30:.2f}"
     lines = [
         f"{one.recipe}: {one.model_type}, {one.num_parameters / 1e6:.2f} M parameters, {describe_batch(one)}, "
-        f"{one.precision} on {one.where['machine']}",
+        f"{one.precision} on {describe_place(one.where)}",
         "",
         *_phase_lines(one),
         f"step                       {one.seconds:9.4f} s  ({fastest:.4f} to {slowest:.4f}, "

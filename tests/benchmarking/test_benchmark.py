@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import transformers
 from pages import tables_of
 from torch import nn
 
@@ -13,6 +14,7 @@ from hf_ssl.benchmarking.gemm import gemm_flops_per_second
 from hf_ssl.benchmarking.inference import compare_with_transformers, counterpart, format_inference
 from hf_ssl.benchmarking.memory import peak_memory, resident_bytes
 from hf_ssl.benchmarking.phases import Stopwatch, watch
+from hf_ssl.benchmarking.place import settle
 from hf_ssl.benchmarking.table import (
     differences,
     format_benchmark,
@@ -24,7 +26,7 @@ from hf_ssl.cli import main
 from hf_ssl.planning.recipes import load_recipe
 from hf_ssl.planning.step_flops import StepFlops
 from hf_ssl.planning.synthetic import make_batch
-from hf_ssl.results import read_results
+from hf_ssl.results import cpu_model, read_results
 from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config, data2vec2_vision_config
 
 
@@ -272,4 +274,22 @@ def test_figures_are_json_that_others_can_read(recipe, tmp_path):
     write_benchmark(run_benchmark(BenchmarkConfig(recipe, rounds=1)), str(tmp_path / "b.json"))
     given = json.loads((tmp_path / "b.json").read_text())
     assert {"step_seconds", "phases", "flops", "peak_flops_per_second", "peak_bytes", "where"} <= set(given)
-    assert {"version", "commit", "machine", "torch"} == set(given["where"])
+    assert {"version", "commit", "machine", "torch", "transformers", "allocator"} <= set(given["where"])
+
+
+def test_a_cpu_beside_a_gpu_keeps_freed_memory_and_is_named(recipe, monkeypatch, capsys):
+    kept = []
+    monkeypatch.setattr("hf_ssl.benchmarking.place.keep_freed_memory", lambda: kept.append(True) or True)
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H100")
+    gpu = settle("cuda")
+    assert (gpu["machine"], gpu["allocator"], kept) == ("NVIDIA H100", "torch's allocator of the GPU", [])
+    place = settle("cpu")
+    assert place["machine"].startswith("CPU (")
+    assert (place["cpu"], place["allocator"], kept) == (cpu_model(), "freed memory kept", [True])
+    for command in ([], ["--against", "transformers"]):
+        assert main(["benchmark", recipe, "--rounds", "1", "--items", "1", "--device", "cpu", *command]) == 0
+        printed = capsys.readouterr().out
+        assert f"torch {torch.__version__}, transformers {transformers.__version__}, freed memory kept" in printed
+        assert "NVIDIA" not in printed
