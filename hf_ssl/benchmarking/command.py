@@ -10,6 +10,7 @@ from .benchmark import BenchmarkConfig, run_benchmark
 from .curve import Sweep, parse_sweep, run_curve
 from .curve_table import format_curve, write_curve
 from .inference import append_inference, compare_with_transformers, format_inference, write_inference
+from .memory import is_out_of_memory
 from .table import format_benchmark, format_comparison, read_benchmark, write_benchmark
 
 _WORKERS = 8
@@ -77,7 +78,7 @@ def _run_inference(config: BenchmarkConfig, sweep: Sweep | None, arguments: argp
     arms = compare_with_transformers(config, sizes)
     print(format_inference(arms))
     if sizes and arms[-1].items != sizes[-1]:
-        print(f"Stopped after {arms[-1].items} items: more do not fit into the GPU's memory.")
+        print(f"Stopped after {arms[-1].items} items: more do not fit into memory.")
     if arguments.output is not None:
         write_inference(arms, arguments.output)
     if arguments.results is not None:
@@ -93,9 +94,23 @@ def _run_curve(config: BenchmarkConfig, sweep: Sweep, output: str | None) -> Non
 
 def _run_benchmark(config: BenchmarkConfig, output: str | None, compare: str | None) -> None:
     other = None if compare is None else read_benchmark(compare)
-    benchmark = run_benchmark(config)
+    try:
+        benchmark = run_benchmark(config)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise ValueError(_no_room(config, error)) from error
     print(format_benchmark(benchmark))
     if output is not None:
         write_benchmark(benchmark, output)
     if other is not None:
         print(format_comparison(benchmark, other))
+
+
+def _no_room(config: BenchmarkConfig, error: Exception) -> str:
+    items = "The recipe's batch" if config.items is None else f"A batch of {config.items} items"
+    return (
+        f"{items} does not fit into memory ({str(error).splitlines()[0]}). Take fewer --items or shorter ones "
+        "(--seconds, --tokens), --set gradient_checkpointing=true or --precision bfloat16; --curve items=1,2,4 finds "
+        "the largest batch that fits."
+    )

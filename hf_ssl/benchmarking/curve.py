@@ -19,7 +19,7 @@ import torch
 from ..planning.recipes import load_recipe
 from ..planning.synthetic import make_batch
 from .benchmark import Benchmark, BenchmarkConfig, run_benchmark, with_length
-from .memory import available_bytes
+from .memory import available_bytes, is_out_of_memory
 
 QUANTITIES = ("items", "seconds", "tokens")
 _GIB = 2**30
@@ -85,8 +85,8 @@ def measure_in_process(config: BenchmarkConfig) -> Benchmark:
             raise MemoryError(
                 "the system ended the process, as it does with those that take too much memory"
             ) from error
-        except RuntimeError as error:  # of which a GPU's error is one; the CPU's has no class of its own
-            if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+        except RuntimeError as error:
+            if not is_out_of_memory(error):
                 raise
             raise MemoryError(str(error).splitlines()[0]) from error
 

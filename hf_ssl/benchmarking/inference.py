@@ -28,6 +28,7 @@ from ..planning.recipes import PlannedRecipe, load_recipe
 from ..planning.synthetic import make_batch
 from ..results import append_result
 from .benchmark import BenchmarkConfig, check_counts, with_length
+from .memory import is_out_of_memory
 from .phases import Stopwatch
 from .place import describe_place, settle
 
@@ -79,9 +80,14 @@ def compare_with_transformers(config: BenchmarkConfig, sizes: Sequence[int] = ()
             inputs = _inputs(recipe, items, device)
             for precision in _precisions(config, recipe):
                 measured += _run_in_turn(models, inputs, _Setting(device, precision, config.rounds, items, recipe))
-        except torch.OutOfMemoryError as error:
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
             if not measured:
-                raise ValueError(f"{items} items do not fit into the GPU's memory: {error}") from error
+                raise ValueError(
+                    f"{items} items do not fit into memory ({str(error).splitlines()[0]}). Take fewer --items, or "
+                    "shorter ones."
+                ) from error
             return measured
     return measured
 

@@ -56,6 +56,11 @@ def resident_bytes() -> int:
     return int(status.read_text().split()[1]) * 4096 if status.exists() else 0
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether there was no room: a GPU's error has a class of its own, that of torch on a CPU has not."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
 def available_bytes() -> int | None:
     """What this machine, or the control group that this process is in, has left; `None` where it is not Linux."""
     meminfo = Path("/proc/meminfo")

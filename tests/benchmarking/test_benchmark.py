@@ -293,3 +293,30 @@ def test_a_cpu_beside_a_gpu_keeps_freed_memory_and_is_named(recipe, monkeypatch,
         printed = capsys.readouterr().out
         assert f"torch {torch.__version__}, transformers {transformers.__version__}, freed memory kept" in printed
         assert "NVIDIA" not in printed
+
+
+@pytest.mark.parametrize(
+    "error",
+    [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB")],
+)
+def test_a_batch_that_does_not_fit_is_told_with_what_to_do(recipe, monkeypatch, capsys, error):
+    def run_out(*_):
+        raise error
+
+    monkeypatch.setattr("hf_ssl.benchmarking.command.run_benchmark", run_out)
+    assert main(["benchmark", recipe, "--items", "4096"]) == 1
+    printed = capsys.readouterr().err
+    assert f"A batch of 4096 items does not fit into memory ({error})" in printed
+    assert "Take fewer --items" in printed
+    monkeypatch.setattr("hf_ssl.benchmarking.inference._run_in_turn", run_out)
+    assert main(["benchmark", recipe, "--items", "1", "--against", "transformers"]) == 1
+    assert f"1 items do not fit into memory ({error})" in capsys.readouterr().err
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory(recipe, monkeypatch):
+    def fail(*_):
+        raise RuntimeError("sizes do not match")
+
+    monkeypatch.setattr("hf_ssl.benchmarking.command.run_benchmark", fail)
+    with pytest.raises(RuntimeError, match="sizes do not match"):
+        main(["benchmark", recipe])
