@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import torch
 from pages import tables_of
 from training_helpers import SCRIPTS, load_script
 
@@ -36,7 +37,7 @@ def make_step():
     print("a library says something")
     return lambda: print("and again") or 0.25, 7
 
-serve(make_step)
+serve(make_step, "cpu")
 """
 
 
@@ -84,7 +85,7 @@ def test_protocol_is_not_disturbed_by_what_libraries_print(script: ModuleType, t
     path.write_text(SERVER)
     environment = os.environ | {"PYTHONPATH": str(SCRIPTS / "benchmarks")}
     with script.Worker([sys.executable, str(path)], environment) as one:
-        assert one.about["num_parameters"] == 7
+        assert (one.about["num_parameters"], one.about["device"]) == (7, "cpu")
         seconds, loss = one.step()
         assert 0 <= seconds < 1
         assert loss == 0.25
@@ -217,6 +218,50 @@ def test_figures_are_printed_and_written(
     assert settings["flops_per_second"]["float32"] > 1e6
 
 
+def test_readings_of_a_gpu_wait_for_it_and_are_of_its_memory(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    protocol = load_script("benchmarks/step_protocol")
+    waited = []
+    monkeypatch.setattr(protocol.torch.cuda, "synchronize", lambda: waited.append(True))
+    monkeypatch.setattr(protocol.torch.cuda, "max_memory_allocated", lambda: 12345)
+    assert protocol.now("cpu") <= protocol.now("cuda")
+    assert waited == [True]
+    assert protocol.peak_bytes("cuda") == 12345 < protocol.peak_bytes("cpu")
+
+
+def test_a_gpu_is_given_to_both_sides_and_named(
+    script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_clone(tmp_path / "speechbrain")
+    started = []
+
+    def measure(commands: dict, environment: object, rounds: int) -> dict:
+        started.extend(commands.values())
+        about = {"num_parameters": 7, "torch": "2.0", "device": "NVIDIA H100"}
+        return {arm: script.Measured([1.0], 0.5, 2**30, about) for arm in commands}
+
+    monkeypatch.setattr(script, "measure", measure)
+    monkeypatch.setattr(script, "usable_device", lambda device: device)
+    monkeypatch.setattr(script, "gemm_flops_per_second", lambda device, dtype: {"cuda": 1e12}[device])
+    monkeypatch.setattr(script, "describe_machine", lambda device: {"cuda": "NVIDIA H100"}[device])
+    arguments = ["--repositories", str(tmp_path), "--original_python", sys.executable, "--methods", "best-rq"]
+    script.main([*arguments, "--device", "cuda", "--results", str(tmp_path / "figures.jsonl")])
+    assert capsys.readouterr().out.startswith("NVIDIA H100; 1 threads")
+    assert [command[-2:] for command in started] == [["--device", "cuda"]] * 2
+    (result,) = read_results(tmp_path / "figures.jsonl")
+    assert result["gpu"] == "NVIDIA H100"
+    assert "cpu" not in result
+    assert result["settings"]["device"] == "cuda"
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told(script: ModuleType, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        script.main(["--repositories", ".", "--original_python", sys.executable, "--device", "cuda"])
+    assert "got 'cuda'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("method", "hidden_size", "num_hidden_layers"),
     [
@@ -247,7 +292,9 @@ def test_our_steps_learn_from_new_masks(script: ModuleType, monkeypatch: pytest.
 
     monkeypatch.setattr(steps, "make_collator", watched)
     namespace = load_script("benchmarks/beside_originals").argparse.Namespace
-    step, num_parameters = steps.make_step(namespace(method="best-rq", precision="float32", items=1, seconds=1.0))
+    step, num_parameters = steps.make_step(
+        namespace(method="best-rq", precision="float32", device="cpu", items=1, seconds=1.0)
+    )
     assert num_parameters > 0
     assert all(math.isfinite(step()) for _ in range(2))
     first, second = (batch["mask_time_indices"] for batch in drawn)

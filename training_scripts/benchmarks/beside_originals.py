@@ -1,6 +1,6 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Whole training steps on a CPU, ours beside the originals' code, which is run as it is.
+"""Whole training steps, ours beside the originals' code, which is run as it is.
 
     python training_scripts/benchmarks/beside_originals.py --repositories CLONES \
         --original_python ENVIRONMENT/bin/python --methods data2vec2-audio best-rq --precisions float32 bfloat16
@@ -16,6 +16,9 @@ after two rounds that are not counted, and only one computes at a time. Ratios a
 A process keeps its highest memory until it ends. So by default two are alive at a time, one such pair per line of the
 table; `--together` runs all of a method's at once, which takes less time and more memory. `taskset -c 0` before the
 command keeps all of them on one core.
+
+With `--device cuda` both sides compute on a GPU, to which either moves its batch within the step; memory is then that
+of tensors on the GPU. That was never run yet.
 """
 
 import argparse
@@ -34,9 +37,10 @@ import torch
 from step_worker import Worker
 
 from hf_ssl.benchmarking.gemm import gemm_flops_per_second
+from hf_ssl.devices import usable_device
 from hf_ssl.output_files import check_writable
 from hf_ssl.replication.table import markdown_rows
-from hf_ssl.results import append_result, cpu_model
+from hf_ssl.results import append_result, cpu_model, describe_machine
 
 HERE = Path(__file__).parent
 WARM_UP = 2
@@ -84,7 +88,7 @@ class Measured:
     Attributes:
         seconds: Of every step that counts.
         loss: Of the last.
-        peak_bytes: Highest resident memory of the process.
+        peak_bytes: Highest memory: resident of the process, or of tensors on the GPU.
         about: Versions, threads, number of parameters.
     """
 
@@ -118,14 +122,15 @@ def main(argv: Sequence[str] | None = None) -> list[Comparison]:
     arguments = parse(argv)
     states = clone_states(arguments)
     environment = os.environ | ALLOCATOR | {"OMP_NUM_THREADS": str(arguments.threads)}
-    speeds = product_speeds(arguments.threads)
+    speeds = product_speeds(arguments.threads, arguments.device)
     print(describe(arguments, speeds))
-    settings = {name: vars(arguments)[name] for name in ("items", "seconds", "threads")}
+    settings = {name: vars(arguments)[name] for name in ("items", "seconds", "threads", "device")}
     settings |= {"environment": ALLOCATOR, "flops_per_second": speeds}
+    device = ["--device", arguments.device]
     comparisons = []
     for method, state in states.items():
         for arms in runs(method, arguments.precisions, arguments.together):
-            commands = {arm: worker_command(method, arm, arguments) for arm in arms}
+            commands = {arm: [*worker_command(method, arm, arguments), *device] for arm in arms}
             measured = measure(commands, environment, arguments.rounds)
             found = compare(method, measured)
             comparisons += found
@@ -146,6 +151,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         "--precisions", nargs="+", choices=("float32", "bfloat16"), default=["float32"], help="bfloat16: autocast"
     )
     parser.add_argument("--rounds", type=int, default=5, help="that count (default: %(default)s)")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument("--items", type=int, default=2, help="clips or images of a batch (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip (default: %(default)s)")
     parser.add_argument("--threads", type=int, default=1, help="of every process (default: %(default)s)")
@@ -155,6 +161,10 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
     if arguments.rounds < 1:
         parser.error(f"--rounds must be at least 1, got {arguments.rounds}")
     check_places(parser, arguments)
+    try:
+        usable_device(arguments.device)
+    except ValueError as error:
+        parser.error(str(error))
     return arguments
 
 
@@ -198,12 +208,12 @@ def _git(folder: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def product_speeds(threads: int) -> dict[str, float]:
+def product_speeds(threads: int, device: str) -> dict[str, float]:
     """Floating-point operations per second of large matrix products, by precision."""
     torch.set_num_threads(threads)
     return {
-        "float32": gemm_flops_per_second("cpu", torch.float32),
-        "bfloat16": gemm_flops_per_second("cpu", torch.bfloat16),
+        "float32": gemm_flops_per_second(device, torch.float32),
+        "bfloat16": gemm_flops_per_second(device, torch.bfloat16),
     }
 
 
@@ -212,10 +222,15 @@ def describe(arguments: argparse.Namespace, speeds: Mapping[str, float]) -> str:
     allocator = " ".join(f"{name}={value}" for name, value in ALLOCATOR.items())
     products = ", ".join(f"{speed / 1e9:,.0f} x 10^9/s in {precision}" for precision, speed in speeds.items())
     return (
-        f"{cpu_model()}; {arguments.threads} threads; matrix products at {products}\n{allocator}\n"
+        f"{device_of(arguments.device)}; {arguments.threads} threads; matrix products at {products}\n{allocator}\n"
         f"{arguments.items} clips of {arguments.seconds:g} s or images of 224 x 224; {arguments.rounds} rounds after "
         f"{WARM_UP}"
     )
+
+
+def device_of(device: str) -> str:
+    """The model of the processor or GPU that computes."""
+    return cpu_model() if device == "cpu" else describe_machine(device)
 
 
 def runs(method: str, precisions: Sequence[str], together: bool) -> list[list[Arm]]:
@@ -319,13 +334,14 @@ def write(
             "most": max(one.ratios),
             "peak_gib": one.measured.peak_bytes / 2**30,
             "memory_share": one.memory_share,
-            "cpu": cpu_model(),
+            # by which tables choose: those of a processor are not of a GPU beside it
+            "cpu" if settings["device"] == "cpu" else "gpu": device_of(settings["device"]),
             "measured": one.arm._asdict() | asdict(one.measured),
             "against": one.baseline._asdict() | asdict(one.against),
             "original": state,
             "settings": settings,
         }
-        append_result(path, result, command=["python", *command])
+        append_result(path, result, command=["python", *command], device=settings["device"])
 
 
 if __name__ == "__main__":

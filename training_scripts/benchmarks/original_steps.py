@@ -42,6 +42,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--method", choices=sorted(MAKERS), required=True)
     parser.add_argument("--repository", type=Path, required=True, help="clone with the original's code")
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument("--items", type=int, default=2, help="clips or images of a batch (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip (default: %(default)s)")
     parser.add_argument("--store", type=Path, help="take no steps; this folder takes what one computes (data2vec 2.0)")
@@ -49,7 +50,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     if not arguments.repository.is_dir():
         parser.error(f"--repository {arguments.repository} is no folder")
     if arguments.store is None:
-        serve(lambda: make_step(arguments))
+        serve(lambda: make_step(arguments), arguments.device)
     elif not arguments.method.startswith("data2vec2"):
         parser.error(f"--store is for data2vec 2.0, whose draws can be turned off; not for {arguments.method}")
     else:
@@ -63,7 +64,7 @@ def make_step(arguments: argparse.Namespace) -> tuple[Step, int]:
     sys.path.insert(0, str(arguments.repository))
     torch.manual_seed(0)
     np.random.seed(0)
-    autocast = torch.autocast("cpu", torch.bfloat16, enabled=arguments.precision == "bfloat16")
+    autocast = torch.autocast(arguments.device, torch.bfloat16, enabled=arguments.precision == "bfloat16")
     return MAKERS[arguments.method](arguments, autocast)
 
 
@@ -217,12 +218,13 @@ def make_data2vec2(
     config, adam = fairseq_configs(path, Data2VecMultiConfig)
     if arguments.store is not None:
         turn_off_draws(config, config.modalities[modality])
-    model = Data2VecMultiModel(config, [Modality[modality.upper()]])
+    model = Data2VecMultiModel(config, [Modality[modality.upper()]]).to(arguments.device)
     optimizer, num_parameters = fairseq_optimizer(adam, model)
 
     def make_sample() -> dict[str, Any]:
         masks = torch.cat([make_mask(config) for _ in range(arguments.items)])
-        return {"id": torch.arange(arguments.items), "net_input": {"source": source, "precomputed_mask": masks}}
+        net_input = {"source": source.to(arguments.device), "precomputed_mask": masks.to(arguments.device)}
+        return {"id": torch.arange(arguments.items), "net_input": net_input}
 
     return FairseqStep(model, optimizer, make_sample, autocast, path), num_parameters
 
@@ -273,14 +275,15 @@ def make_data2vec_aqc(arguments: argparse.Namespace, autocast: Any) -> tuple[Ste
 
     path = arguments.repository / "examples/data2vec/config/audio/pretraining/base_librispeech.yaml"
     config, adam = fairseq_configs(path, Data2VecAudioConfig)
-    model = Data2VecAudioModel(config)
+    model = Data2VecAudioModel(config).to(arguments.device)
     # The forward pass casts the teacher's output to float16 (training was in float16), which float32 weights refuse.
     model.contr_proj.register_forward_pre_hook(lambda layer, inputs: (inputs[0].to(layer.weight.dtype),))
     optimizer, num_parameters = fairseq_optimizer(adam, model)
     views = [make_waveforms(arguments), make_waveforms(arguments)]  # clean and augmented
 
     def make_sample() -> dict[str, Any]:
-        return {"id": torch.arange(arguments.items), "net_input": {"source": views}}
+        source = [view.to(arguments.device) for view in views]
+        return {"id": torch.arange(arguments.items), "net_input": {"source": source}}
 
     return FairseqStep(model, optimizer, make_sample, autocast, path), num_parameters
 
@@ -301,9 +304,10 @@ class SpeechBrainStep:
     def __init__(self, recipe: ModuleType, hparams: dict[str, Any], arguments: argparse.Namespace, autocast: Any):
         from speechbrain import Stage
 
-        modules = nn.ModuleDict(hparams["modules"]).train()
+        device = torch.device(arguments.device)
+        modules = nn.ModuleDict(hparams["modules"]).to(device).train()
         # of a Brain what compute_forward asks for
-        self.brain = SimpleNamespace(hparams=SimpleNamespace(**hparams), modules=modules, device=torch.device("cpu"))
+        self.brain = SimpleNamespace(hparams=SimpleNamespace(**hparams), modules=modules, device=device)
         self.recipe = recipe
         self.stage = Stage.TRAIN
         self.autocast = autocast

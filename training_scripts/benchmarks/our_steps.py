@@ -32,22 +32,23 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n\n")[0])
     parser.add_argument("--method", choices=sorted(RECIPES), required=True)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu", help="default: %(default)s")
     parser.add_argument("--items", type=int, default=2, help="clips or images of a batch (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=10.0, help="of a clip (default: %(default)s)")
     arguments = parser.parse_args(argv)
-    serve(lambda: make_step(arguments))
+    serve(lambda: make_step(arguments), arguments.device)
 
 
 def make_step(arguments: argparse.Namespace) -> tuple[Step, int]:
     recipe = read_recipe(arguments.method, arguments.seconds)
     collator = make_collator(recipe.config, recipe.augmented)
     items = [make_item(recipe.config, recipe.longest_item, seed) for seed in range(arguments.items)]
-    training_step = TrainingStep(recipe, "cpu", arguments.precision)
+    training_step = TrainingStep(recipe, arguments.device, arguments.precision)
     seeds = count()
 
     def step() -> float:
         batch = collator([item | {"seed": next(seeds)} for item in items])
-        return training_step(batch).item()
+        return training_step({name: tensor.to(arguments.device) for name, tensor in batch.items()}).item()
 
     return step, training_step.num_parameters
 

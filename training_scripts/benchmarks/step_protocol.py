@@ -22,11 +22,12 @@ Step = Callable[[], float]
 """One update of a model; gives its loss."""
 
 
-def serve(make_step: Callable[[], tuple[Step, int]]) -> None:
+def serve(make_step: Callable[[], tuple[Step, int]], device: str) -> None:
     """Answers the driver until it says `end` or is gone.
 
     Args:
         make_step: Makes the model; gives the step and its number of trained parameters.
+        device: Of the model, `"cpu"` or `"cuda"`: on a GPU every reading waits for what was begun before.
     """
     # Only answers go to standard output: what libraries print goes to standard error.
     answers = os.fdopen(os.dup(1), "w")
@@ -36,11 +37,31 @@ def serve(make_step: Callable[[], tuple[Step, int]]) -> None:
         print(json.dumps(values), file=answers, flush=True)
 
     step, num_parameters = make_step()
-    answer({"torch": torch.__version__, "threads": torch.get_num_threads(), "num_parameters": num_parameters})
+    about = {"torch": torch.__version__, "threads": torch.get_num_threads(), "device": device_name(device)}
+    answer(about | {"num_parameters": num_parameters})
     for line in sys.stdin:
         if line.strip() == END:
             break
-        started = time.perf_counter()
+        started = now(device)
         loss = step()
-        answer({"seconds": time.perf_counter() - started, "loss": loss})
-    answer({"peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_OF_MAXRSS})
+        answer({"seconds": now(device) - started, "loss": loss})
+    answer({"peak_bytes": peak_bytes(device)})
+
+
+def now(device: str) -> float:
+    """Seconds, when all is done that the device was told to do."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter()
+
+
+def peak_bytes(device: str) -> int:
+    """Highest memory: of tensors on the GPU, or resident of the process."""
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated()
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * _BYTES_OF_MAXRSS
+
+
+def device_name(device: str) -> str:
+    """Such as `"NVIDIA H100"`, or `"cpu"`."""
+    return torch.cuda.get_device_name() if device == "cuda" else device
