@@ -62,7 +62,7 @@ def compare_with_transformers(config: BenchmarkConfig, sizes: Sequence[int] = ()
         sizes: Items of the batches; `config`'s if empty.
 
     Returns:
-        Ours and theirs by turns: by size, precision and attention. If a batch does not fit into a GPU's memory, what
+        Ours and theirs by turns: by size, precision and attention. If a batch does not fit into memory, what
         was measured before it.
 
     Raises:

@@ -7,7 +7,7 @@
 
 Sizes are those of students: data2vec 2.0 base on 2 clips of 10 s with 8 masks, data2vec base on the same clips, and
 data2vec 2.0 for images, base and small. The bias is ALiBi's with a learned slope. Medians of alternating rounds after
-one that is not counted; ratios to the fused function.
+two that are not counted; ratios to the fused function.
 """
 
 import argparse
@@ -22,6 +22,7 @@ from hf_ssl.models.attention import eager_attention_forward
 from hf_ssl.models.blocked_attention import ScoreBias, attend_in_blocks
 from hf_ssl.training.allocator import keep_freed_memory
 
+WARM_UP = 2
 # batch, heads, sequence, size of a head
 SIZES = {
     "speech, masked copies": (16, 12, 250, 64),
@@ -84,11 +85,11 @@ def measure(
     bias = ScoreBias() if arguments.no_bias else ScoreBias(distances, slopes)
     gradient = torch.randn(batch_size, length, num_heads, head_size).to(dtype)
     times: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    for number in range(1 + arguments.rounds):
+    for number in range(WARM_UP + arguments.rounds):
         for arm, attend in ARMS.items():
             started = time.perf_counter()
             attend(*qkv.permute(2, 0, 3, 1, 4), bias, arguments.dropout).backward(gradient)
-            if number > 0:
+            if number >= WARM_UP:
                 times[arm].append(time.perf_counter() - started)
     return times
 
