@@ -35,7 +35,10 @@ class Data2VecAqcConfig(Data2VecAudioPreTrainingConfig):
         convolve_padding (`bool`, *optional*, defaults to `False`):
             Let padded frames, which are zero before the first of the convolutional positions, into the following ones.
             Results then depend on how much an utterance was padded.
-        local_grad_scale (`float`, *optional*, defaults to 1.0): Factor on the gradient of the waveform encoder.
+        local_grad_scale (`float`, *optional*, defaults to 1.0):
+            Factor on the gradient that the waveform encoder gets of the clean view (`feature_grad_mult` of the
+            original): of the only one in fine-tuning, and in pre-training without an augmented view. That of an
+            augmented view is not scaled, but for 0, which trains the waveform encoder with neither.
         student_contrastive_weight, teacher_contrastive_weight (`float`, *optional*, default to 0.5):
             Of the student's contrastive loss against quantized clean features, and of the teacher's against quantized
             augmented ones.

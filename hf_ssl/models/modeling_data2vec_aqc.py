@@ -56,8 +56,12 @@ class Data2VecAqcFeatureEncoder(Data2VecAudioFeatureEncoder):
         self.conv_layers = faster_conv_layers(config)
         self.grad_scale = float(config.local_grad_scale)
 
-    def forward(self, input_values: torch.Tensor) -> torch.Tensor:
-        """`(batch_size, num_samples)` -> `(batch_size, sequence_length, conv_dim[-1])`, not normalised."""
+    def forward(self, input_values: torch.Tensor, is_augmented: bool = False) -> torch.Tensor:
+        """`(batch_size, num_samples)` -> `(batch_size, sequence_length, conv_dim[-1])`, not normalised.
+
+        The gradient of an augmented view is not scaled, as in the original, unless the scale is 0: the original then
+        trains these layers with neither view.
+        """
         weight = next(self.conv_layers.parameters())
         hidden_states = input_values.unsqueeze(1).to(weight.dtype)
         checkpoints = any(layer.gradient_checkpointing for layer in self.conv_layers)
@@ -65,7 +69,8 @@ class Data2VecAqcFeatureEncoder(Data2VecAudioFeatureEncoder):
             hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
         for conv_layer in self.conv_layers:
             hidden_states = conv_layer(hidden_states)
-        return scale_gradient(hidden_states, self.grad_scale).transpose(1, 2)
+        grad_scale = 1.0 if is_augmented and self.grad_scale > 0 else self.grad_scale
+        return scale_gradient(hidden_states, grad_scale).transpose(1, 2)
 
 
 class Data2VecAqcEncoderLayer(Data2VecAudioEncoderLayer):
@@ -468,10 +473,10 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
                 f"`input_values`, {tuple(input_values.shape)}, but have {tuple(augmented_values.shape)}."
             )
         check_waveforms("augmented_values", augmented_values)
-        return self._local_features(input_values), self._local_features(augmented_values)
+        return self._local_features(input_values), self._local_features(augmented_values, is_augmented=True)
 
-    def _local_features(self, waveforms: torch.Tensor) -> LocalFeatures:
-        raw = self.data2vec_aqc.feature_extractor(waveforms)
+    def _local_features(self, waveforms: torch.Tensor, is_augmented: bool = False) -> LocalFeatures:
+        raw = self.data2vec_aqc.feature_extractor(waveforms, is_augmented)
         normalized = self.data2vec_aqc.feature_projection.layer_norm(raw)
         return LocalFeatures(raw, normalized, self.data2vec_aqc.feature_projection.projection(normalized))
 

@@ -128,6 +128,39 @@ def test_without_augmentation_the_waveform_encoder_runs_once() -> None:
     assert len(calls) == 3
 
 
+def test_the_gradient_of_the_clean_view_alone_is_scaled() -> None:
+    """The original multiplies the clean features' gradient, and with a factor of 0 trains with neither view."""
+
+    def gradients(scale: float, view: int, **views: torch.Tensor | None) -> list[torch.Tensor]:
+        model = make(Data2VecAqcForPreTraining, local_grad_scale=scale)
+        batch = make_batch() | views
+        model.local_features(batch["input_values"], batch["augmented_values"])[view].projected.sum().backward()
+        return [parameter.grad for parameter in model.data2vec_aqc.feature_extractor.parameters()]
+
+    clean, augmented = 0, 1
+    for view, views, scale, factor in (
+        (clean, {}, 0.5, 0.5),
+        (augmented, {}, 0.5, 1.0),
+        (augmented, {"augmented_values": None}, 0.5, 0.5),
+        (clean, {}, 0.0, 0.0),
+        (augmented, {}, 0.0, 0.0),
+    ):
+        pairs = zip(gradients(scale, view, **views), gradients(1.0, view, **views), strict=True)
+        for scaled, full in pairs:
+            assert full.any()
+            torch.testing.assert_close(scaled, factor * full)
+
+
+def test_fine_tuning_scales_the_gradient_of_its_only_view() -> None:
+    def gradients(scale: float) -> list[torch.Tensor]:
+        model = make(Data2VecAqcModel, local_grad_scale=scale)
+        model(make_batch()["input_values"]).last_hidden_state.square().sum().backward()
+        return [parameter.grad for parameter in model.feature_extractor.parameters()]
+
+    for scaled, full in zip(gradients(0.5), gradients(1.0), strict=True):
+        torch.testing.assert_close(scaled, 0.5 * full)
+
+
 def test_evaluation_draws_the_same_negatives_each_time_and_training_does_not() -> None:
     model = make(Data2VecAqcForPreTraining)
     mask = torch.zeros(2, model.config.num_frames(NUM_SAMPLES), dtype=torch.bool)
