@@ -6,16 +6,21 @@ import logging
 import pytest
 import torch
 from training_helpers import write_recordings, write_shards
-from transformers import Trainer, TrainerCallback, Wav2Vec2FeatureExtractor, set_seed
+from transformers import PreTrainedModel, Trainer, TrainerCallback, Wav2Vec2FeatureExtractor, set_seed
 
-from hf_ssl import Data2Vec2AudioForPreTraining
+from hf_ssl import Data2Vec2AudioForPreTraining, Data2VecAqcForPreTraining, Data2VecAudioForPreTraining
 from hf_ssl.data import AudioDataset, SkippedFiles, StreamedAudioDataset, load_audio_sources
-from hf_ssl.data.collators_pretraining import DataCollatorForData2Vec2Audio
+from hf_ssl.data.augmentation import AugmentationArguments, WaveformAugmentation
+from hf_ssl.data.collators_augmented import DataCollatorForData2VecAqc
+from hf_ssl.data.collators_pretraining import DataCollatorForData2Vec2Audio, DataCollatorForData2VecAudio
 from hf_ssl.training import SelfDistillationTrainer
 from hf_ssl.training.arguments import PreTrainingArguments
-from hf_ssl.training.model_sizes import data2vec2_audio_config
+from hf_ssl.training.data2vec_aqc import Data2VecAqcTrainer
+from hf_ssl.training.model_sizes import data2vec2_audio_config, data2vec_aqc_config, data2vec_audio_config
 
 NUM_STEPS = 8
+FAMILIES = ("data2vec2-audio", "data2vec-audio", "data2vec-aqc")
+RANDOM_LAYERS = {"layerdrop": 0.3, "hidden_dropout": 0.2, "ema_decay": 0.9, "ema_end_decay": 0.95}
 
 
 class StopAt(TrainerCallback):
@@ -39,16 +44,45 @@ def make_dataset(folder, shards) -> AudioDataset | StreamedAudioDataset:
     return StreamedAudioDataset(table, shuffle_buffer_size=4, **decoding)
 
 
-def make_trainer(
-    folder, output_dir, seed_of_weights: int, num_workers: int, batch_seconds: float | None = None, shards=None
-) -> Trainer:
-    """Dropout and LayerDrop on, gradients accumulated; clips longer than 0.8 s are cropped at random."""
-    set_seed(seed_of_weights)
-    model = Data2Vec2AudioForPreTraining(
-        data2vec2_audio_config("tiny", layerdrop=0.3, hidden_dropout=0.2, ema_decay=0.9, ema_end_decay=0.95)
+def make_model(family: str) -> PreTrainedModel:
+    match family:
+        case "data2vec2-audio":
+            return Data2Vec2AudioForPreTraining(data2vec2_audio_config("tiny", **RANDOM_LAYERS))
+        case "data2vec-audio":
+            return Data2VecAudioForPreTraining(data2vec_audio_config("tiny", **RANDOM_LAYERS))
+    # a temperature that falls at every update
+    return Data2VecAqcForPreTraining(data2vec_aqc_config("tiny", gumbel_temperature=(2.0, 0.5, 0.9), **RANDOM_LAYERS))
+
+
+def make_collator(family: str, feature_extractor: Wav2Vec2FeatureExtractor, config, folder):
+    match family:
+        case "data2vec2-audio":
+            return DataCollatorForData2Vec2Audio(feature_extractor, config)
+        case "data2vec-audio":
+            return DataCollatorForData2VecAudio(feature_extractor, config)
+    arguments = AugmentationArguments(
+        noise_prob=0.7, noise_data=[str(folder)], reverberation_prob=0.5, white_noise_prob=0.5
     )
+    augmentation = WaveformAugmentation(arguments, sampling_rate=16000, skipped=SkippedFiles())
+    return DataCollatorForData2VecAqc(feature_extractor, config, augmentation)
+
+
+def make_trainer(
+    folder,
+    output_dir,
+    seed_of_weights: int,
+    num_workers: int,
+    batch_seconds: float | None = None,
+    shards=None,
+    family: str = "data2vec2-audio",
+) -> Trainer:
+    """Dropout and LayerDrop on, gradients accumulated; clips longer than 0.8 s are cropped at random. data2vec-aqc
+    also draws the augmented view, Gumbel noise, negatives and first centroids."""
+    set_seed(seed_of_weights)
+    model = make_model(family)
     feature_extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
-    return SelfDistillationTrainer(
+    trainer_class = Data2VecAqcTrainer if family == "data2vec-aqc" else SelfDistillationTrainer
+    return trainer_class(
         model=model,
         args=PreTrainingArguments(
             output_dir=str(output_dir),
@@ -64,7 +98,7 @@ def make_trainer(
             disable_tqdm=True,
         ),
         train_dataset=make_dataset(folder, shards),
-        data_collator=DataCollatorForData2Vec2Audio(feature_extractor, model.config),
+        data_collator=make_collator(family, feature_extractor, model.config, folder),
         processing_class=feature_extractor,
     )
 
@@ -74,19 +108,23 @@ def losses(trainer: Trainer) -> list[float]:
 
 
 # 12 clips make 3 updates an epoch: step 4 lies within the second epoch, step 6 at the end of it.
-@pytest.mark.parametrize(("stop_at", "batch_seconds"), [(4, None), (6, None), (4, 1.7)])
-def test_resumed_run_is_bit_identical(tmp_path, stop_at, batch_seconds):
+@pytest.mark.parametrize(
+    ("family", "stop_at", "batch_seconds"),
+    [*((family, 4, None) for family in FAMILIES), ("data2vec2-audio", 6, None), ("data2vec2-audio", 4, 1.7)],
+)
+def test_resumed_run_is_bit_identical(tmp_path, family, stop_at, batch_seconds):
     folder = write_recordings(tmp_path / "recordings")
-    whole = make_trainer(folder, tmp_path / "whole", seed_of_weights=1, num_workers=2, batch_seconds=batch_seconds)
+    common = {"num_workers": 2, "batch_seconds": batch_seconds, "family": family}
+    whole = make_trainer(folder, tmp_path / "whole", seed_of_weights=1, **common)
     whole.train()
 
-    stopped = make_trainer(folder, tmp_path / "stopped", seed_of_weights=1, num_workers=2, batch_seconds=batch_seconds)
+    stopped = make_trainer(folder, tmp_path / "stopped", seed_of_weights=1, **common)
     stopped.add_callback(StopAt(stop_at))
     stopped.train()
     assert losses(stopped) == losses(whole)[:stop_at]
 
     # other weights, and another state of the random generators: all must come from the checkpoint
-    resumed = make_trainer(folder, tmp_path / "stopped", seed_of_weights=2, num_workers=2, batch_seconds=batch_seconds)
+    resumed = make_trainer(folder, tmp_path / "stopped", seed_of_weights=2, **common)
     resumed.train(resume_from_checkpoint=str(tmp_path / "stopped" / f"checkpoint-{stop_at}"))
     assert losses(resumed) == losses(whole)
 
