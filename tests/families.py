@@ -371,7 +371,7 @@ MAIN_OUTPUTS = ("last_hidden_state", "targets", "codes", "logits", "start_logits
 def main_output(model: PreTrainedModel, inputs: dict[str, torch.Tensor]) -> torch.Tensor:
     """The tensor that a class is there for."""
     if isinstance(model, hf_ssl.Data2VecTextForPreTraining):  # which has to know the masked tokens
-        inputs = inputs | {"labels": inputs["input_ids"]}
+        inputs = inputs | {"labels": inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100)}
     output = model(**inputs)
     for name in MAIN_OUTPUTS:
         if name in output:

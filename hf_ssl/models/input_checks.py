@@ -48,6 +48,29 @@ def check_integer_labels(labels: torch.Tensor) -> None:
         raise ValueError(f"`labels` must be integers, -100 where there is none, but are {labels.dtype}.")
 
 
+def check_marks_real_steps(
+    name: str, marked: torch.Tensor, is_real: torch.Tensor | None, steps: str = "frames"
+) -> None:
+    """Asks the device once, but not while a graph is made of the code.
+
+    Args:
+        name: The argument, for the error.
+        marked: Bool, of any shape that that of `is_real` can be expanded to.
+        is_real: Bool; `None` if there is no padding.
+        steps: What is padded.
+
+    Raises:
+        ValueError: Padding is marked, which has no target.
+    """
+    if is_real is None or torch.compiler.is_compiling():
+        return
+    outside = int((marked & ~is_real).sum())
+    if outside:
+        raise ValueError(
+            f"`{name}` marks {outside} padded {steps}. It must mark real {steps} only, for padding has no target."
+        )
+
+
 def check_attention_mask(attention_mask: torch.Tensor, shape: tuple[int, ...], name: str) -> None:
     """Checks what costs nothing.
 

@@ -39,6 +39,7 @@ from .input_checks import (
     check_classes,
     check_floating,
     check_integer_labels,
+    check_marks_real_steps,
     check_mask_type,
     shortest_right_padded,
 )
@@ -469,7 +470,7 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
         """
         frame_mask = self._frame_mask(input_features, attention_mask)
         mask_time_indices = self._checked_mask(mask_time_indices, input_features, attention_mask, frame_mask)
-        prediction_mask = self._prediction_mask(labels, mask_time_indices)
+        prediction_mask = self._prediction_mask(labels, mask_time_indices, frame_mask)
 
         codes = self.target_codes(input_features)
         hidden_features = self.hide_frames(input_features, mask_time_indices, mask_noise)
@@ -548,16 +549,12 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
             )
         check_mask_type("mask_time_indices", mask_time_indices)
         mask_time_indices = mask_time_indices.bool()
-        if frame_mask is not None and not torch.compiler.is_compiling():
-            outside = int((mask_time_indices & ~frame_mask).sum())
-            if outside:
-                raise ValueError(
-                    f"`mask_time_indices` marks {outside} padded frames. Masks must lie within the real frames of "
-                    "each utterance, for padding has no target."
-                )
+        check_marks_real_steps("mask_time_indices", mask_time_indices, frame_mask)
         return mask_time_indices
 
-    def _prediction_mask(self, labels: torch.Tensor | None, mask_time_indices: torch.Tensor) -> torch.Tensor:
+    def _prediction_mask(
+        self, labels: torch.Tensor | None, mask_time_indices: torch.Tensor, frame_mask: torch.Tensor | None
+    ) -> torch.Tensor:
         if labels is None:
             return mask_time_indices
         if labels.shape != mask_time_indices.shape:
@@ -566,6 +563,7 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
                 f"{tuple(labels.shape)}."
             )
         check_integer_labels(labels)
+        check_marks_real_steps("labels", labels != -100, frame_mask)
         return labels != -100
 
 

@@ -32,7 +32,7 @@ from .blocked_attention import ScoreBias
 from .configuration_data2vec2 import Data2Vec2Config, Data2Vec2SequenceConfig
 from .decoders import ConvDecoder, ConvDecoder1d, DecoderProjection
 from .dropout import Dropout
-from .input_checks import check_integer_labels, check_mask_type, shortest_right_padded
+from .input_checks import check_integer_labels, check_marks_real_steps, check_mask_type, shortest_right_padded
 from .layer_norm import LayerNorm
 from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .self_distillation import SelfDistillationModel
@@ -630,16 +630,12 @@ class Data2Vec2SequenceObjective(Data2Vec2PreTrainingObjective):
             )
         check_mask_type("mask_time_indices", mask_time_indices)
         mask_time_indices = mask_time_indices.bool()
-        if frame_mask is not None and not torch.compiler.is_compiling():
-            outside = int((mask_time_indices & ~frame_mask.unsqueeze(1)).sum())
-            if outside:
-                raise ValueError(
-                    f"`mask_time_indices` marks {outside} padded frames. Masks must lie within the real frames of "
-                    "each utterance, for padding has no target."
-                )
+        self._check_off_padding("mask_time_indices", mask_time_indices, frame_mask)
         return mask_time_indices
 
-    def _prediction_mask(self, labels: torch.Tensor | None, mask_time_indices: torch.Tensor) -> torch.Tensor:
+    def _prediction_mask(
+        self, labels: torch.Tensor | None, mask_time_indices: torch.Tensor, frame_mask: torch.Tensor | None
+    ) -> torch.Tensor:
         if labels is None:
             return mask_time_indices
         if labels.shape != mask_time_indices.shape:
@@ -648,4 +644,10 @@ class Data2Vec2SequenceObjective(Data2Vec2PreTrainingObjective):
                 f"{tuple(labels.shape)}."
             )
         check_integer_labels(labels)
+        self._check_off_padding("labels", labels != -100, frame_mask)
         return labels != -100
+
+    @staticmethod
+    def _check_off_padding(name: str, marked: torch.Tensor, frame_mask: torch.Tensor | None) -> None:
+        """`(batch_size, num_masks, sequence_length)` against the real frames, `(batch_size, sequence_length)`."""
+        check_marks_real_steps(name, marked, None if frame_mask is None else frame_mask.unsqueeze(1))

@@ -279,7 +279,7 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2Seque
         frame_mask = find_real_frames(input_values, attention_mask, self.config)
         local_features = self.data2vec2_audio.local_encoder(input_values)
         mask_time_indices = self._checked_mask(mask_time_indices, local_features, frame_mask)
-        prediction_mask = self._prediction_mask(labels, mask_time_indices)
+        prediction_mask = self._prediction_mask(labels, mask_time_indices, frame_mask)
 
         targets = self.teacher_targets(input_values, local_features, frame_mask)
         predictions = self.student_predictions(

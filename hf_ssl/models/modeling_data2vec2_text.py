@@ -237,7 +237,7 @@ class Data2Vec2TextForPreTraining(Data2Vec2TextPreTrainedModel, Data2Vec2Sequenc
         local_features = self.data2vec2_text.local_encoder(input_ids)
         maskable = None if self.config.mask_padding else frame_mask
         mask_time_indices = self._checked_mask(mask_time_indices, local_features, maskable)
-        prediction_mask = self._prediction_mask(labels, mask_time_indices)
+        prediction_mask = self._prediction_mask(labels, mask_time_indices, maskable)
 
         targets = self.teacher_targets(input_ids, local_features, frame_mask)
         predictions = self.student_predictions(

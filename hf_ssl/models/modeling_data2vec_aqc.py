@@ -27,7 +27,7 @@ from .audio_heads import draw_time_mask, mask_channels, numpy_generators
 from .configuration_data2vec_aqc import Data2VecAqcConfig
 from .cross_contrast import ContrastiveDraws, CrossContrast, CrossContrastiveObjective, Projection, SlotFeatures
 from .dropout import Dropout
-from .input_checks import check_mask_type
+from .input_checks import check_marks_real_steps, check_mask_type
 from .layer_norm import LayerNorm, sum_gradients_in_float32
 from .losses import at_least_one
 from .masking import find_visible_frames, gather_frames
@@ -428,7 +428,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
         frame_mask = find_real_frames(input_values, attention_mask, self.config)
         clean, augmented = self.local_features(input_values, augmented_values)
         mask_time_indices = self._checked_mask(mask_time_indices, clean.projected, frame_mask)
-        prediction_mask = checked_prediction_mask(labels, mask_time_indices, "mask_time_indices")
+        prediction_mask = checked_prediction_mask(labels, mask_time_indices, "mask_time_indices", frame_mask)
 
         targets = self.teacher_targets(input_values, clean.projected, frame_mask)
         encoded = self.encode_masked(augmented.projected, frame_mask, mask_time_indices, **kwargs)
@@ -582,13 +582,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
             )
         check_mask_type("mask_time_indices", mask_time_indices)
         mask_time_indices = mask_time_indices.bool()
-        if frame_mask is not None and not torch.compiler.is_compiling():
-            outside = int((mask_time_indices & ~frame_mask).sum())
-            if outside:
-                raise ValueError(
-                    f"`mask_time_indices` marks {outside} padded frames. Masks must lie within the real frames of "
-                    "each utterance, for padding has no target."
-                )
+        check_marks_real_steps("mask_time_indices", mask_time_indices, frame_mask)
         return mask_time_indices
 
 

@@ -27,7 +27,7 @@ from .audio_heads import numpy_generators
 from .blocked_attention import ScoreBias
 from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, as_pretraining_config
 from .dropout import Dropout
-from .input_checks import check_mask_type
+from .input_checks import check_marks_real_steps, check_mask_type
 from .masking import draw_mask_indices
 from .modeling_data2vec_pretraining import (
     Data2VecForPreTrainingOutput,
@@ -182,7 +182,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         student = self.data2vec_audio
         features = local_features(student.feature_extractor, student.feature_projection, input_values)
         mask_time_indices = self._checked_mask(mask_time_indices, features, frame_mask)
-        prediction_mask = checked_prediction_mask(labels, mask_time_indices, "mask_time_indices")
+        prediction_mask = checked_prediction_mask(labels, mask_time_indices, "mask_time_indices", frame_mask)
 
         targets = self.teacher_targets(input_values, features, frame_mask)
         predictions = self.student_predictions(features, frame_mask, mask_time_indices, prediction_mask)
@@ -261,13 +261,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
             )
         check_mask_type("mask_time_indices", mask_time_indices)
         mask_time_indices = mask_time_indices.bool()
-        if frame_mask is not None and not torch.compiler.is_compiling():
-            outside = int((mask_time_indices & ~frame_mask).sum())
-            if outside:
-                raise ValueError(
-                    f"`mask_time_indices` marks {outside} padded frames. Masks must lie within the real frames of "
-                    "each utterance, for padding has no target."
-                )
+        check_marks_real_steps("mask_time_indices", mask_time_indices, frame_mask)
         return mask_time_indices
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from transformers import initialization as init
 from transformers.utils import ModelOutput
 
-from .input_checks import check_integer_labels
+from .input_checks import check_integer_labels, check_marks_real_steps
 from .layer_norm import sum_gradients_in_float32
 from .self_distillation import SelfDistillationModel
 from .teacher import EMATeacher, average_layers
@@ -110,13 +110,16 @@ class Data2VecPreTrainingObjective(SelfDistillationModel):
             self.teacher.assert_updated(self._student_stages())
 
 
-def checked_prediction_mask(labels: torch.Tensor | None, mask: torch.Tensor, mask_name: str) -> torch.Tensor:
+def checked_prediction_mask(
+    labels: torch.Tensor | None, mask: torch.Tensor, mask_name: str, is_real: torch.Tensor | None = None
+) -> torch.Tensor:
     """Which positions are predicted: those whose label is not -100, or all that `mask`, of the same shape, hides.
 
     Args:
         labels: `(batch_size, sequence_length)`, *optional*.
         mask: `(batch_size, sequence_length)`, `True` at hidden positions.
         mask_name: The mask's argument, for the error.
+        is_real: `(batch_size, sequence_length)`, `False` at padding, which has no target; `None` if there is none.
     """
     if labels is None:
         return mask
@@ -125,4 +128,5 @@ def checked_prediction_mask(labels: torch.Tensor | None, mask: torch.Tensor, mas
             f"`labels` must have the shape of `{mask_name}`, {tuple(mask.shape)}, but have {tuple(labels.shape)}."
         )
     check_integer_labels(labels)
+    check_marks_real_steps("labels", labels != -100, is_real)
     return labels != -100

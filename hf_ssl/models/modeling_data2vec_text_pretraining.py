@@ -16,7 +16,7 @@ from transformers.models.data2vec.modeling_data2vec_text import (
 from transformers.utils.generic import can_return_tuple
 
 from .configuration_data2vec_pretraining import Data2VecTextPreTrainingConfig, as_pretraining_config, longest_text
-from .input_checks import check_integer_labels
+from .input_checks import check_integer_labels, check_marks_real_steps
 from .modeling_data2vec_pretraining import Data2VecForPreTrainingOutput, Data2VecPreTrainingObjective
 from .size_checks import check_layers
 from .token_checks import check_texts, check_token_ids, check_token_shapes
@@ -91,8 +91,8 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
         """
         self._check_teacher_is_updated()
         self._check_tokens(input_ids, attention_mask)
-        prediction_mask = _prediction_mask(input_ids, labels, self.config.vocab_size)
         token_mask = None if attention_mask is None else attention_mask.bool()
+        prediction_mask = _prediction_mask(input_ids, labels, token_mask, self.config.vocab_size)
         inputs = {"attention_mask": attention_mask, "token_type_ids": token_type_ids}
 
         targets = self.teacher_targets(torch.where(prediction_mask, labels, input_ids), **inputs)  # type: ignore[arg-type]
@@ -171,7 +171,9 @@ def _regression_head(hidden_size: int, num_layers: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Linear(width, hidden_size))
 
 
-def _prediction_mask(input_ids: torch.Tensor, labels: torch.Tensor | None, vocab_size: int) -> torch.Tensor:
+def _prediction_mask(
+    input_ids: torch.Tensor, labels: torch.Tensor | None, token_mask: torch.Tensor | None, vocab_size: int
+) -> torch.Tensor:
     if labels is None:
         raise ValueError(
             "`labels` are needed: the tokens that are masked in `input_ids`, and -100 elsewhere. "
@@ -182,6 +184,7 @@ def _prediction_mask(input_ids: torch.Tensor, labels: torch.Tensor | None, vocab
             f"`labels` must have the shape of `input_ids`, {tuple(input_ids.shape)}, but have {tuple(labels.shape)}."
         )
     check_integer_labels(labels)
+    check_marks_real_steps("labels", labels != -100, token_mask, "tokens")
     check_token_ids(labels.masked_fill(labels == -100, 0), vocab_size)
     return labels != -100
 

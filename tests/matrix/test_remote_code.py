@@ -38,8 +38,9 @@ for saved_as in saved:
         is_remote = type(model).__module__.startswith("transformers_modules.")
         assert is_remote == (opened_as in with_code), type(model)
         needs_tokens = type(model).__name__ == "Data2VecTextForPreTraining"
+        labels = inputs["input_ids"].masked_fill(inputs["attention_mask"] == 0, -100) if needs_tokens else None
         with torch.no_grad():
-            output = model(**inputs, **({"labels": inputs["input_ids"]} if needs_tokens else {}))
+            output = model(**inputs, **({"labels": labels} if needs_tokens else {}))
         known = ("last_hidden_state", "targets", "codes", "logits", "start_logits")
         name = next(name for name in known if name in output)
         outputs[f"{saved_as}/{opened_as}"] = output[name].contiguous()

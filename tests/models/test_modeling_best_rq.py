@@ -362,8 +362,10 @@ def test_errors_of_masks() -> None:
     with pytest.raises(ValueError, match=r"`mask_noise` must have shape \(2, 80, 8\)"):
         model(**batch, mask_time_indices=mask, mask_noise=torch.zeros(2, 20, 8))
     mask[1, 12] = True  # 50 mel frames are 12 frames
-    with pytest.raises(ValueError, match="marks 1 padded frames"):
+    with pytest.raises(ValueError, match="`mask_time_indices` marks 1 padded frames"):
         model(**batch, mask_time_indices=mask)
+    with pytest.raises(ValueError, match="`labels` marks 1 padded frames"):
+        model(**batch, labels=torch.where(mask, 0, -100))
 
 
 @pytest.mark.parametrize("sampling", ["bernoulli", "grid"])

@@ -142,6 +142,14 @@ def test_a_mask_on_padding_is_an_error(make_model: Callable, make_batch: Callabl
         make_model(Data2Vec2AudioForPreTraining)(**make_batch([700, 300]), mask_time_indices=mask)
 
 
+def test_a_label_on_padding_is_an_error(make_model: Callable, make_batch: Callable) -> None:
+    labels = torch.full((2, 2, 42), -100)
+    labels[:, :, 10:20] = 0
+    inputs = make_batch([700, 300]) | labels_for(Data2Vec2AudioForPreTraining, 2, 42)
+    with pytest.raises(ValueError, match="`labels` marks 6 padded frames"):
+        make_model(Data2Vec2AudioForPreTraining)(**inputs, labels=labels)
+
+
 def test_labels_of_wrong_shape_are_an_error(make_model: Callable, make_batch: Callable) -> None:
     mask = torch.zeros(2, 2, 42, dtype=torch.bool)
     mask[:, :, 3:5] = True

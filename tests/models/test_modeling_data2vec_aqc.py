@@ -17,6 +17,7 @@ from hf_ssl.training.model_sizes import data2vec_aqc_config
 
 NO_DROPOUT = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "layerdrop": 0.0, "initializer_range": 0.2}
 NUM_SAMPLES = 6000
+NUM_FRAMES = data2vec_aqc_config("tiny").num_frames(NUM_SAMPLES)
 
 
 def make(model_class: type[PreTrainedModel], **overrides) -> PreTrainedModel:
@@ -251,13 +252,12 @@ def test_initialisation_is_the_originals() -> None:
         ({"augmented_values": torch.zeros(2, 5000)}, "sample by sample"),
         ({"mask_time_indices": torch.zeros(2, 5, dtype=torch.bool)}, "must have shape"),
         ({"labels": torch.zeros(2, 5, dtype=torch.long)}, "must have the shape"),
-        ({"mask_time_indices": "all"}, "padded frames"),
+        ({"mask_time_indices": torch.ones(2, NUM_FRAMES, dtype=torch.bool)}, "`mask_time_indices` marks 8 padded"),
+        ({"labels": torch.zeros(2, NUM_FRAMES, dtype=torch.long)}, "`labels` marks 8 padded frames"),
     ],
 )
 def test_wrong_inputs_are_refused(wrong: dict, message: str) -> None:
     model = make(Data2VecAqcForPreTraining)
-    if wrong.get("mask_time_indices") == "all":
-        wrong = {"mask_time_indices": torch.ones(2, model.config.num_frames(NUM_SAMPLES), dtype=torch.bool)}
     with pytest.raises(ValueError, match=message):
         model(**(make_batch() | wrong))
 

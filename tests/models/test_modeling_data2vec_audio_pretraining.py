@@ -355,8 +355,10 @@ def test_bad_input():
         model(torch.zeros(2, 8000), mask_time_indices=torch.ones(2, 1, 31))
     with pytest.raises(ValueError, match=r"`labels` must have the shape of `mask_time_indices`, \(2, 31\)"):
         model(torch.zeros(2, 8000), mask_time_indices=torch.ones(2, 31).bool(), labels=torch.zeros(2, 30))
-    with pytest.raises(ValueError, match="marks 12 padded frames"):
+    with pytest.raises(ValueError, match="`mask_time_indices` marks 12 padded frames"):
         model(**make_batch(), mask_time_indices=torch.ones(2, 31).bool())
+    with pytest.raises(ValueError, match="`labels` marks 12 padded frames"):
+        model(**make_batch(), labels=torch.zeros(2, 31).long())
 
 
 # folders

@@ -195,6 +195,9 @@ def test_bad_input():
         make_model()(batch["input_ids"])
     with pytest.raises(ValueError, match=r"the shape of `input_ids`, \(2, 10\), but have \(2, 9\)"):
         make_model()(batch["input_ids"], labels=batch["labels"][:, 1:])
+    batch["labels"][1, 6:9] = 2
+    with pytest.raises(ValueError, match="`labels` marks 2 padded tokens"):
+        make_model()(**batch)
 
 
 def test_a_folder_comes_back_whole_and_opens_in_transformers_own_classes(tmp_path: Path):
