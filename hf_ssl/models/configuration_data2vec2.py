@@ -6,6 +6,7 @@ import math
 from huggingface_hub.dataclasses import strict
 from transformers.configuration_utils import PreTrainedConfig
 
+from .option_checks import check_counts, check_not_negative, check_regression, check_shares
 from .size_checks import check_transformer
 from .waveforms import count_frames, count_samples
 
@@ -101,8 +102,19 @@ class Data2Vec2Config(PreTrainedConfig):
         for norm in (*self.target_layer_norms, *self.target_norms):
             if norm not in TARGET_NORMS:
                 raise ValueError(f"Target normalisations must be among {TARGET_NORMS}, but {norm!r} was given.")
+        self._validate_objective()
         self._validate_groups(
             "decoder_groups", math.gcd(self.hidden_size, self.decoder_hidden_size), self.decoder_groups
+        )
+
+    def _validate_objective(self) -> None:
+        check_not_negative(mask_noise_std=self.mask_noise_std)
+        check_regression(
+            loss_beta=self.loss_beta,
+            loss_scale=self.loss_scale,
+            ema_decay=self.ema_decay,
+            ema_end_decay=self.ema_end_decay,
+            ema_anneal_end_step=self.ema_anneal_end_step,
         )
 
     # Options of modalities whose batches have padding.
@@ -120,6 +132,7 @@ class Data2Vec2Config(PreTrainedConfig):
             raise ValueError(f"`{name}` must be one of {allowed}, but is {value!r}.")
 
     def _validate_groups(self, name: str, channels: int, groups: int) -> None:
+        check_counts(**{name: groups})
         if channels % groups:
             raise ValueError(f"`{name}` = {groups} must divide the channels of its convolutions ({channels}).")
 
@@ -296,6 +309,8 @@ class Data2Vec2AudioConfig(Data2Vec2SequenceConfig):
             raise ValueError(f"`conv_dim`, `conv_kernel` and `conv_stride` must be equally long, but are {lengths}.")
         super().validate_architecture()
         self._validate_groups("num_conv_pos_embedding_groups", self.hidden_size, self.num_conv_pos_embedding_groups)
+        check_shares(mask_dropout=self.mask_dropout)
+        check_not_negative(local_grad_scale=self.local_grad_scale)
         self._validate_choice("feat_extract_norm", self.feat_extract_norm, ("layer", "group"))
         self._validate_choice("ctc_loss_reduction", self.ctc_loss_reduction, ("mean", "sum"))
 

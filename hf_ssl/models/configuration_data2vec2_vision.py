@@ -4,6 +4,7 @@
 from huggingface_hub.dataclasses import strict
 
 from .configuration_data2vec2 import Data2Vec2Config
+from .option_checks import check_not_negative, check_shares
 
 # Which class each Auto class makes of a folder where this package is not installed, see `AUDIO_AUTO_MAP`.
 VISION_AUTO_MAP = {
@@ -123,6 +124,8 @@ class Data2Vec2VisionConfig(Data2Vec2Config):
         """Part of the validation by `@strict`: what the fields must be in relation to each other."""
         self._validate_choice("cls_loss_reduction", self.cls_loss_reduction, ("mean", "sum"))
         self._validate_choice("pooling", self.pooling, ("mean", "cls"))
+        check_shares(mask_dropout=self.mask_dropout)
+        check_not_negative(cls_loss_weight=self.cls_loss_weight)
         if self.patch_size < 1 or self.image_size < self.patch_size or self.image_size % self.patch_size:
             raise ValueError(
                 f"`image_size` = {self.image_size} must be a multiple of `patch_size` = {self.patch_size}: an image "

@@ -1,9 +1,12 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Configuration of data2vec-aqc."""
 
+import math
+
 from huggingface_hub.dataclasses import strict
 
 from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
+from .option_checks import check_counts, check_not_negative, check_positive, check_shares
 
 # Which class each Auto class makes of a folder where this package is not installed (`trust_remote_code=True`). The
 # whole family, because a folder of any of its classes is opened as any other: pre-trained weights as a recogniser.
@@ -29,7 +32,8 @@ class Data2VecAqcConfig(Data2VecAudioPreTrainingConfig):
     published base model. Where the original's code does something else than what serves a user best there is an
     option, and conversion sets it: `cluster_scope="batch"`, `cluster_weighting="multiply"`,
     `cluster_only_on_collision=True`, `norm_targets_over_padding=True` (which also lets padded frames into the penalty
-    on features), `convolve_padding=True`, `require_same_masks=True`, `num_kmeans_iterations=100`.
+    on features), `convolve_padding=True`, `num_kmeans_iterations=100`. `require_same_masks`, true by
+    default in the original, has the file's value.
 
     Args:
         convolve_padding (`bool`, *optional*, defaults to `False`):
@@ -115,10 +119,12 @@ class Data2VecAqcConfig(Data2VecAudioPreTrainingConfig):
         super().validate_architecture()
         self._validate_encoder()
         self._validate_choices()
+        self._validate_weights()
         self._validate_contrast()
         self._validate_quantizer()
 
     def _validate_encoder(self) -> None:
+        check_counts(num_conv_pos_embedding_groups=self.num_conv_pos_embedding_groups)
         for name, parts in (
             ("num_attention_heads", self.num_attention_heads),
             ("num_conv_pos_embedding_groups", self.num_conv_pos_embedding_groups),
@@ -137,6 +143,16 @@ class Data2VecAqcConfig(Data2VecAudioPreTrainingConfig):
             if values[name] not in allowed:
                 raise ValueError(f"`{name}` must be one of {allowed}, but is {values[name]!r}.")
 
+    def _validate_weights(self) -> None:
+        check_not_negative(
+            local_grad_scale=self.local_grad_scale,
+            student_contrastive_weight=self.student_contrastive_weight,
+            teacher_contrastive_weight=self.teacher_contrastive_weight,
+            diversity_loss_weight=self.diversity_loss_weight,
+            features_penalty_weight=self.features_penalty_weight,
+            kmeans_tolerance=self.kmeans_tolerance,
+        )
+
     def _validate_contrast(self) -> None:
         if self.num_negatives < 0 or self.num_cross_negatives < 0 or self.num_all_negatives < 1:
             raise ValueError(
@@ -147,22 +163,26 @@ class Data2VecAqcConfig(Data2VecAudioPreTrainingConfig):
             raise ValueError(
                 f"`scale_factor` must lie between 0 (excluded) and 1 (no weakening), but is {self.scale_factor}."
             )
-        if self.contrastive_logits_temperature <= 0:
-            raise ValueError(
-                f"`contrastive_logits_temperature` must be positive, but is {self.contrastive_logits_temperature}."
-            )
+        check_positive(contrastive_logits_temperature=self.contrastive_logits_temperature)
+        check_counts(cluster_factor=self.cluster_factor, num_kmeans_iterations=self.num_kmeans_iterations)
 
     def _validate_quantizer(self) -> None:
-        for name in ("cluster_factor", "num_kmeans_iterations", "quantizer_depth", "quantizer_factor"):
-            if self.to_dict()[name] < 1:
-                raise ValueError(f"`{name}` must be at least 1, but is {self.to_dict()[name]}.")
+        check_shares(feat_quantizer_dropout=self.feat_quantizer_dropout)
+        check_counts(
+            proj_codevector_dim=self.proj_codevector_dim,
+            codevector_dim=self.codevector_size,
+            num_codevector_groups=self.num_codevector_groups,
+            num_codevectors_per_group=self.num_codevectors_per_group,
+            quantizer_depth=self.quantizer_depth,
+            quantizer_factor=self.quantizer_factor,
+        )
         if self.codevector_size % self.num_codevector_groups:
             raise ValueError(
                 f"`codevector_dim` = {self.codevector_size} must be a multiple of `num_codevector_groups` = "
                 f"{self.num_codevector_groups}."
             )
         start, end, decay = (*self.gumbel_temperature, 0, 0, 0)[:3]
-        if len(self.gumbel_temperature) != 3 or not (start >= end > 0 and 0 < decay <= 1):
+        if len(self.gumbel_temperature) != 3 or not (math.inf > start >= end > 0 and 0 < decay <= 1):
             raise ValueError(
                 "`gumbel_temperature` must be the first and the lowest temperature and a factor of at most 1 per "
                 f"update, but is {list(self.gumbel_temperature)}."

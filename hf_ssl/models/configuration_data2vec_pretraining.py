@@ -14,6 +14,7 @@ from transformers.models.data2vec.configuration_data2vec_audio import Data2VecAu
 from transformers.models.data2vec.configuration_data2vec_text import Data2VecTextConfig
 from transformers.models.data2vec.configuration_data2vec_vision import Data2VecVisionConfig
 
+from .option_checks import check_regression
 from .size_checks import check_transformer
 from .waveforms import count_frames, count_samples
 
@@ -36,6 +37,11 @@ class ObjectiveFields(Protocol):
     average_top_k_layers: int
     target_layer_norms: list[str] | tuple[str, ...]
     target_norms: list[str] | tuple[str, ...]
+    loss_beta: float | int
+    loss_scale: float | int | None
+    ema_decay: float | int
+    ema_end_decay: float | int
+    ema_anneal_end_step: int
     teacher_scope: str
 
 
@@ -88,6 +94,13 @@ def validate_objective(config: ObjectiveFields, teacher_scopes: tuple[str, ...])
     for norm in (*config.target_layer_norms, *config.target_norms):
         if norm not in TARGET_NORMS:
             raise ValueError(f"Target normalisations must be among {TARGET_NORMS}, but {norm!r} was given.")
+    check_regression(
+        loss_beta=config.loss_beta,
+        loss_scale=config.loss_scale,
+        ema_decay=config.ema_decay,
+        ema_end_decay=config.ema_end_decay,
+        ema_anneal_end_step=config.ema_anneal_end_step,
+    )
 
 
 def validate_spans(mask_prob: float, mask_length: int) -> None:
@@ -170,6 +183,10 @@ class Data2VecAudioPreTrainingConfig(Data2VecAudioConfig):
         super().validate_architecture()
         validate_objective(self, ("layers", "transformer", "model"))
         validate_spans(self.mask_prob, self.mask_length)
+        if not 0 <= self.mask_dropout < 1:
+            raise ValueError(
+                f"`mask_dropout` must be at least 0 and below 1, which unmasks everything, but is {self.mask_dropout}."
+            )
         if self.add_adapter:
             raise ValueError("`add_adapter` must be false: the adapter is for fine-tuning, and would not be trained.")
 
@@ -294,7 +311,6 @@ class Data2VecVisionPreTrainingConfig(Data2VecVisionConfig):
     average_top_k_layers: int = 6
     target_layer_norms: list[str] | tuple[str, ...] = ("layer",)
     target_norms: list[str] | tuple[str, ...] = ("layer",)
-    norm_targets_over_padding: bool = False
     loss_beta: float | int = 2.0
     loss_scale: float | int | None = None
     ema_decay: float | int = 0.9998

@@ -101,7 +101,7 @@ class Data2VecPreTrainingObjective(SelfDistillationModel):
             top_k=self.config.average_top_k_layers,
             layer_norms=self.config.target_layer_norms,
             target_norms=self.config.target_norms,
-            frame_mask=None if self.config.norm_targets_over_padding else frame_mask,
+            frame_mask=None if frame_mask is None or self.config.norm_targets_over_padding else frame_mask,
         )
 
     def _check_teacher_is_updated(self) -> None:

@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Encoder, pre-training and heads of data2vec-aqc."""
 
+import math
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from hf_ssl import (
 from hf_ssl.training.model_sizes import data2vec_aqc_config
 
 NO_DROPOUT = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "layerdrop": 0.0, "initializer_range": 0.2}
+NAN = math.nan
 NUM_SAMPLES = 6000
 NUM_FRAMES = data2vec_aqc_config("tiny").num_frames(NUM_SAMPLES)
 
@@ -274,6 +276,23 @@ def test_wrong_inputs_are_refused(wrong: dict, message: str) -> None:
         ({"gumbel_temperature": (0.5, 2.0, 0.9)}, "gumbel_temperature"),
         ({"quantizer_depth": 0}, "quantizer_depth"),
         ({"num_conv_pos_embedding_groups": 7}, "num_conv_pos_embedding_groups"),
+        ({"num_conv_pos_embedding_groups": 0}, "`num_conv_pos_embedding_groups` must be at least 1, but is 0"),
+        ({"num_codevector_groups": 0}, "`num_codevector_groups` must be at least 1, but is 0"),
+        ({"num_codevectors_per_group": 0}, "`num_codevectors_per_group` must be at least 1, but is 0"),
+        ({"proj_codevector_dim": 0}, "`proj_codevector_dim` must be at least 1, but is 0"),
+        ({"codevector_dim": 0}, "`codevector_dim` must be at least 1, but is 0"),
+        ({"contrastive_logits_temperature": NAN}, "`contrastive_logits_temperature` must be a finite number above 0"),
+        ({"scale_factor": NAN}, "`scale_factor` must lie between"),
+        ({"gumbel_temperature": (math.inf, 0.5, 0.9)}, "gumbel_temperature"),
+        ({"gumbel_temperature": (2.0, NAN, 0.9)}, "gumbel_temperature"),
+        ({"feat_quantizer_dropout": 1.5}, "`feat_quantizer_dropout` must lie between 0 and 1, but is 1.5"),
+        ({"local_grad_scale": -1.0}, "`local_grad_scale` must be a finite number and not negative"),
+        ({"student_contrastive_weight": -0.5}, "`student_contrastive_weight` must be a finite number and not neg"),
+        ({"teacher_contrastive_weight": math.inf}, "`teacher_contrastive_weight` must be a finite number and not neg"),
+        ({"diversity_loss_weight": NAN}, "`diversity_loss_weight` must be a finite number and not negative"),
+        ({"features_penalty_weight": -10.0}, "`features_penalty_weight` must be a finite number and not negative"),
+        ({"kmeans_tolerance": NAN}, "`kmeans_tolerance` must be a finite number and not negative"),
+        ({"ema_decay": 2.0}, "`ema_decay` must lie between 0 and 1, but is 2.0"),
     ],
 )
 def test_wrong_configurations_are_refused(fields: dict, message: str) -> None:
