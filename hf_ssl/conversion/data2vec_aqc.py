@@ -8,7 +8,8 @@ from ..models.modeling_data2vec_aqc import Data2VecAqcForCTC, Data2VecAqcForPreT
 from .data2vec2_audio import Conversion, limits_of_options, make_feature_extractor, matching_dictionary
 from .data2vec2_options import training_course
 from .data2vec_aqc_options import aqc_ctc_fields, aqc_ctc_options, aqc_pretraining_fields, aqc_pretraining_options
-from .data2vec_aqc_weights import copy_aqc_student_to_teacher, rename_aqc_ctc, rename_aqc_pretraining
+from .data2vec_aqc_weights import OUR_STUDENT, rename_aqc_ctc, rename_aqc_pretraining
+from .data2vec_audio_weights import copy_student_to_teacher
 from .fairseq_checkpoint import FairseqCheckpoint
 from .fairseq_dictionary import FairseqDictionary, make_tokenizer
 from .filling import check_counts, fill_model
@@ -33,7 +34,7 @@ def convert_data2vec_aqc_pretraining(checkpoint: FairseqCheckpoint) -> Conversio
     model = None
     if config is not None and check_counts(_layer_counts(config), weights, problems):
         if teacher is None:
-            copy_aqc_student_to_teacher(weights)
+            copy_student_to_teacher(weights, config.teacher_scope, OUR_STUDENT)
         model = fill_model(Data2VecAqcForPreTraining, config, weights, problems)
     problems.raise_if_any(checkpoint.path)
     assert model is not None  # or there would have been a problem

@@ -31,7 +31,6 @@ _UNSUPPORTED_OPTIONS: dict[str, Any] = {
     "codebook_negatives": 0,
     "quantize_input": False,
     "target_glu": False,
-    "ema_transformer_only": True,
 }
 # What the original does whatever its options say, where our defaults do otherwise.
 _ORIGINAL_BEHAVIOUR: dict[str, Any] = {
@@ -122,8 +121,6 @@ def unsupported_aqc_fields(config: Data2VecAqcConfig) -> list[str]:
         for name, value in _HARD_CODED.items()
         if values[name] != value
     ]
-    if config.teacher_scope == "model":
-        own.append("teacher_scope = 'model' (it would have to be 'layers' or 'transformer')")
     if config.loss_beta != 0 or config.loss_scale is not None:
         own.append("loss_beta and loss_scale (the original stops with an error unless they are 0 and None)")
     return data2vec_audio_options.unsupported_audio_fields(config) + own

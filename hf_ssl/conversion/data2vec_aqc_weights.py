@@ -6,11 +6,11 @@ from collections.abc import Mapping
 import torch
 
 from ..models.configuration_data2vec_aqc import Data2VecAqcConfig
-from .data2vec_audio_weights import encoder_weight_name, original_encoder_weight_name
+from .data2vec_audio_weights import encoder_weight_name, original_encoder_weight_name, teacher_weight_name
 from .problems import Problems
 from .weight_names import NameRule, original_name, our_name, store_weight
 
-_OUR_STUDENT = "data2vec_aqc."
+OUR_STUDENT = "data2vec_aqc."
 _HEAD_RULES = [
     NameRule("final_proj.{kind}", "final_proj.{kind}"),
     NameRule("project_q.{kind}", "contrast.target_projection.{kind}"),
@@ -21,6 +21,8 @@ _CTC_RULES = [NameRule("w2v_encoder.proj.{kind}", "lm_head.{kind}")]
 _CTC_STUDENT = "w2v_encoder.w2v_model."
 # What a fine-tuned file still has of pre-training. Nothing reads it.
 _DEAD_IN_CTC = ("quantizer.", "project_q.", "contr_proj.")
+# What the original's teacher of the whole model has too, and never reads: it is not kept.
+_UNREAD_BY_TEACHER = ("mask_emb", "final_proj.", *_DEAD_IN_CTC)
 
 
 def _head_rules(quantizer_depth: int) -> list[NameRule]:
@@ -37,12 +39,7 @@ def _head_rules(quantizer_depth: int) -> list[NameRule]:
 def aqc_weight_name(name: str, quantizer_depth: int = 1) -> str | None:
     """Our name of a weight of the original's student and heads; `None` if it is not known."""
     ours = encoder_weight_name(name)
-    return f"{_OUR_STUDENT}{ours}" if ours else our_name(name, _head_rules(quantizer_depth))
-
-
-def aqc_teacher_weight_name(name: str) -> str | None:
-    """The name, in our teacher, of a weight of the original's, which is an encoder alone."""
-    return encoder_weight_name(f"encoder.{name}")
+    return f"{OUR_STUDENT}{ours}" if ours else our_name(name, _head_rules(quantizer_depth))
 
 
 # from the original
@@ -61,7 +58,9 @@ def rename_aqc_pretraining(
             tensor = tensor.reshape(config.num_codevector_groups, -1, tensor.shape[-1])
         store_weight(weights, name, aqc_weight_name(name, config.quantizer_depth), tensor, problems)
     for name, tensor in (teacher or {}).items():
-        ours = aqc_teacher_weight_name(name)
+        if config.teacher_scope == "model" and name.startswith(_UNREAD_BY_TEACHER):
+            continue
+        ours = teacher_weight_name(name, config.teacher_scope)
         store_weight(weights, f"_ema.{name}", f"teacher.{ours}" if ours else None, tensor, problems)
     return weights
 
@@ -79,16 +78,9 @@ def rename_aqc_ctc(model: Mapping[str, torch.Tensor], problems: Problems) -> tup
             continue
         else:
             ours = encoder_weight_name(name.removeprefix(_CTC_STUDENT))
-            ours = f"{_OUR_STUDENT}{ours}" if ours else None
+            ours = f"{OUR_STUDENT}{ours}" if ours else None
         store_weight(weights, name, ours, tensor, problems)
     return weights, left_out
-
-
-def copy_aqc_student_to_teacher(weights: dict[str, torch.Tensor]) -> None:
-    """Adds the teacher that the original would make of a student; copies, for memory cannot be shared when saved."""
-    prefix = f"{_OUR_STUDENT}encoder."
-    for name in [name for name in weights if name.startswith(prefix)]:
-        weights[f"teacher.{name.removeprefix(_OUR_STUDENT)}"] = weights[name].clone()
 
 
 # to the original
@@ -100,14 +92,16 @@ def original_aqc_pretraining_weights(
     """Student with heads, and teacher, under the original's names."""
     student, teacher = {}, {}
     for name, tensor in weights.items():
-        if name.startswith(_OUR_STUDENT):
-            student[original_encoder_weight_name(name.removeprefix(_OUR_STUDENT))] = tensor
+        if name.startswith(OUR_STUDENT):
+            student[original_encoder_weight_name(name.removeprefix(OUR_STUDENT))] = tensor
         elif not name.startswith("teacher."):
             original = original_name(name, _head_rules(config.quantizer_depth))
             student[original] = tensor.reshape(1, -1, tensor.shape[-1]) if original == "quantizer.vars" else tensor
         elif name != "teacher.num_updates":
             original = original_encoder_weight_name(name.removeprefix("teacher."))
-            teacher[original.removeprefix("encoder.")] = tensor
+            teacher[original if config.teacher_scope == "model" else original.removeprefix("encoder.")] = tensor
+    if config.teacher_scope == "model":
+        teacher |= {name: student[name].clone() for name in student if name.startswith(_UNREAD_BY_TEACHER)}
     return student, teacher
 
 
@@ -116,8 +110,8 @@ def original_aqc_ctc_weights(
 ) -> dict[str, torch.Tensor]:
     """A fine-tuned model's weights under the original's names, with zeros for those that it wants and never reads."""
     renamed = {
-        _CTC_STUDENT + original_encoder_weight_name(name.removeprefix(_OUR_STUDENT))
-        if name.startswith(_OUR_STUDENT)
+        _CTC_STUDENT + original_encoder_weight_name(name.removeprefix(OUR_STUDENT))
+        if name.startswith(OUR_STUDENT)
         else original_name(name, _CTC_RULES): tensor
         for name, tensor in weights.items()
     }

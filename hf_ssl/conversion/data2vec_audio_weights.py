@@ -93,12 +93,13 @@ def rename_audio_ctc(model: Mapping[str, torch.Tensor], problems: Problems) -> d
     return weights
 
 
-def copy_student_to_teacher(weights: dict[str, torch.Tensor], scope: str) -> None:
-    """Adds the teacher that the original would make of a student; copies, for memory cannot be shared when saved."""
+def copy_student_to_teacher(weights: dict[str, torch.Tensor], scope: str, student: str = _OUR_STUDENT) -> None:
+    """Adds the teacher that the original would make of a student, whose weights' names begin with `student`; copies,
+    for memory cannot be shared when saved."""
     for name, tensor in list(weights.items()):
-        ours = name.removeprefix(_OUR_STUDENT)
+        ours = name.removeprefix(student)
         is_averaged = ours.startswith("encoder.") or (scope == "model" and ours != "masked_spec_embed")
-        if name.startswith(_OUR_STUDENT) and is_averaged:
+        if name.startswith(student) and is_averaged:
             weights[f"teacher.{ours}"] = tensor.clone()
 
 

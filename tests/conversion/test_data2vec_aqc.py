@@ -13,6 +13,7 @@ from hf_ssl.conversion import convert_checkpoint, convert_to_fairseq
 from hf_ssl.conversion.fairseq_dictionary import FairseqDictionary, make_tokenizer
 from hf_ssl.training.model_sizes import data2vec_aqc_config
 
+NUM_LAYERS = data2vec_aqc_config("tiny").num_hidden_layers
 # What the original does, and so what comes back.
 ORIGINAL = {
     "convolve_padding": True,
@@ -66,6 +67,7 @@ def fields_of(model: PreTrainedModel) -> dict[str, Any]:
         {"quantizer_depth": 3, "quantizer_factor": 2},
         {"codevector_dim": 8, "num_cross_negatives": 2, "local_grad_scale": 0.1},
         {"teacher_scope": "transformer", "target_norms": ("layer", "instance"), "feat_quantizer_dropout": 0.1},
+        {"teacher_scope": "model", "average_top_k_layers": NUM_LAYERS},
     ],
 )
 def test_there_and_back(options: dict, tmp_path: Path) -> None:
@@ -91,15 +93,35 @@ def test_names_and_shapes_of_the_original(tmp_path: Path) -> None:
     assert options["ema_layers_only"]
 
 
-def test_checkpoint_without_a_teacher(tmp_path: Path) -> None:
-    save_pretraining(tmp_path / "ours")
+def test_teacher_of_the_whole_model(tmp_path: Path) -> None:
+    """`ema_transformer_only: false`: the original's teacher has, as a copy of the whole student, what it never reads,
+    and its targets are of all layers whatever the option says."""
+    model = save_pretraining(tmp_path / "ours", teacher_scope="model", average_top_k_layers=NUM_LAYERS)
+    path = convert_to_fairseq(tmp_path / "ours", tmp_path / "original.pt")
+    state = torch.load(path, weights_only=True)
+    options, weights = state["cfg"]["model"], state["model"]
+    assert (options["ema_transformer_only"], options["ema_layers_only"]) == (False, False)
+    assert weights["_ema"].keys() == weights.keys() - {"_ema"}
+    convolution = model.teacher.feature_extractor.conv_layers[0].conv.weight
+    assert torch.equal(weights["_ema"]["feature_extractor.conv_layers.0.0.weight"], convolution)
+    options["average_top_k_layers"] = 1
+    torch.save(state, path)
+    back = Data2VecAqcForPreTraining.from_pretrained(convert_checkpoint(path, tmp_path / "back"))
+    assert (back.config.teacher_scope, back.config.average_top_k_layers) == ("model", NUM_LAYERS)
+    assert torch.equal(back.teacher.feature_extractor.conv_layers[0].conv.weight, convolution)
+
+
+@pytest.mark.parametrize("scope", ["layers", "model"])
+def test_checkpoint_without_a_teacher(tmp_path: Path, scope: str) -> None:
+    save_pretraining(tmp_path / "ours", teacher_scope=scope, average_top_k_layers=NUM_LAYERS)
     path = convert_to_fairseq(tmp_path / "ours", tmp_path / "original.pt")
     state = torch.load(path, weights_only=True)
     del state["model"]["_ema"]
     torch.save(state, path)
     model = Data2VecAqcForPreTraining.from_pretrained(convert_checkpoint(path, tmp_path / "back"))
-    student = model.data2vec_aqc.encoder.state_dict()
-    assert all(torch.equal(tensor, student[name]) for name, tensor in model.teacher.encoder.state_dict().items())
+    student, teacher = model.data2vec_aqc.state_dict(), dict(model.teacher.named_parameters())
+    assert all(torch.equal(tensor, student[name]) for name, tensor in teacher.items())
+    assert any(name.startswith("feature_extractor.") for name in teacher) == (scope == "model")
     assert "copy of the student" in (tmp_path / "back/README.md").read_text()
 
 
@@ -135,7 +157,10 @@ def test_options_without_a_counterpart_are_named(options: dict, message: str, tm
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"teacher_scope": "model"}, "teacher_scope"), ({"diversity_loss_weight": 1.0}, "diversity_loss_weight")],
+    [
+        ({"teacher_scope": "model", "average_top_k_layers": 1}, "average_top_k_layers"),
+        ({"diversity_loss_weight": 1.0}, "diversity_loss_weight"),
+    ],
 )
 def test_fields_without_a_counterpart_are_named(options: dict, message: str, tmp_path: Path) -> None:
     save_pretraining(tmp_path / "ours", **options)

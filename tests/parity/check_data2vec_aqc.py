@@ -11,7 +11,8 @@ from parity.recorder import Recorder
 
 from hf_ssl import Data2VecAqcForPreTraining, Data2VecAqcModel
 from hf_ssl.conversion import convert_checkpoint, convert_to_fairseq
-from hf_ssl.conversion.data2vec_aqc_weights import aqc_teacher_weight_name, aqc_weight_name
+from hf_ssl.conversion.data2vec_aqc_weights import aqc_weight_name
+from hf_ssl.conversion.data2vec_audio_weights import teacher_weight_name
 from hf_ssl.models.clustering import Clusters
 from hf_ssl.models.cross_contrast import ContrastiveDraws, QuantizedView
 from hf_ssl.models.modeling_data2vec_aqc import Data2VecAqcForPreTrainingOutput
@@ -248,9 +249,9 @@ def _check_teacher_update(case: GoldenCase, model: Data2VecAqcForPreTraining) ->
     decay = model.update_teacher(step=ema["set_num_updates"])
     assert abs(decay - ema["decay"]) < 1e-12
     teacher = dict(model.teacher.named_parameters())
-    assert set(teacher) == {aqc_teacher_weight_name(name) for name in ema["norms_after"]}
+    assert set(teacher) == {teacher_weight_name(name, model.config.teacher_scope) for name in ema["norms_after"]}
     for name, norm in ema["norms_after"].items():
-        tensor = teacher[aqc_teacher_weight_name(name)]
+        tensor = teacher[teacher_weight_name(name, model.config.teacher_scope)]
         assert abs(tensor.norm().item() - norm) <= 1e-5 * norm, f"norm of the teacher's {name}"
         if f"train.ema_after.{name}" in case.tensors:
             case.compare(f"train.ema_after.{name}", tensor)
