@@ -179,6 +179,8 @@ def make_feature_extractor(model_args: ModelArguments) -> SequenceFeatureExtract
 
 def make_augmentation(arguments: AugmentationArguments, reading: Reading) -> WaveformAugmentation | None:
     """What is done to waveforms; `None` if nothing is."""
+    for folders, probability in arguments.unused_folders.items():
+        logger.warning(f"--{folders} is given, but --{probability} is 0: nothing will be drawn from it.")
     if not arguments.is_active:
         return None
     return WaveformAugmentation(arguments, sampling_rate=reading.sampling_rate, skipped=reading.skipped)

@@ -28,7 +28,10 @@ class AugmentationArguments:
     reverberation_prob: float = field(default=0.0, metadata={"help": "Probability of reverberation."})
     reverberation_data: list[str] = field(
         default_factory=list,
-        metadata={"help": "Folders of measured room impulse responses; responses are simulated if there are none."},
+        metadata={
+            "help": "Folders of sound files of measured room impulse responses; responses are simulated if there are "
+            "none."
+        },
     )
     reverberation_seconds: list[float] = field(
         default_factory=lambda: [0.1, 0.8],
@@ -42,7 +45,8 @@ class AugmentationArguments:
     noise_data: list[str] = field(
         default_factory=list,
         metadata={
-            "help": "Folders of noises, nested as in MUSAN; the training recordings themselves give other voices."
+            "help": "Folders of sound files (no manifests, parquet or data of the Hub), nested as in MUSAN. The "
+            "training recordings themselves give other voices, and now and then an item's own."
         },
     )
     noise_snr_db: list[float] = field(
@@ -69,12 +73,16 @@ class AugmentationArguments:
             if not 0 <= value <= 1:
                 raise ValueError(f"--{name} must lie between 0 and 1, got {value}.")
         for name, bounds in self._ranges().items():
-            if len(bounds) != 2 or bounds[0] > bounds[1]:
-                raise ValueError(f"--{name} must be the lowest and the highest value, got {bounds}.")
+            if len(bounds) != 2 or not np.isfinite(bounds).all() or bounds[0] > bounds[1]:
+                raise ValueError(
+                    f"--{name} must be the lowest and the highest value, two finite numbers, got {bounds}."
+                )
         positive = ("speed_range", "reverberation_seconds", "band_limit_hz", "clipping_level")
         for name in positive:
             if self._ranges()[name][0] <= 0:
                 raise ValueError(f"--{name} must be positive, got {self._ranges()[name]}.")
+        if self.white_noise_level[0] < 0:
+            raise ValueError(f"--white_noise_level must not be negative, got {self.white_noise_level}.")
         if self.noise_prob > 0 and not self.noise_data:
             raise ValueError("--noise_prob needs --noise_data, folders of noises.")
 
@@ -82,6 +90,13 @@ class AugmentationArguments:
     def is_active(self) -> bool:
         """Whether anything may be done."""
         return any(value > 0 for value in self._probabilities().values())
+
+    @property
+    def unused_folders(self) -> dict[str, str]:
+        """Folders that are given although nothing is drawn from them: their argument, and that of the probability
+        that is 0."""
+        pairs = {"noise_data": "noise_prob", "reverberation_data": "reverberation_prob"}
+        return {data: prob for data, prob in pairs.items() if vars(self)[data] and vars(self)[prob] == 0}
 
     def _probabilities(self) -> dict[str, float]:
         return {entry.name: vars(self)[entry.name] for entry in fields(self) if entry.name.endswith("_prob")}

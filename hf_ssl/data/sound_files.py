@@ -17,6 +17,9 @@ _MAX_ATTEMPTS = 10
 class SoundFiles:
     """The audio files of some folders, in a fixed order, whatever the file system's is.
 
+    What is drawn does not depend on the item it is for: if the folders are those of the training recordings, an item
+    gets its own recording as often as any other.
+
     Args:
         folders: Folders; nested ones count.
         sampling_rate: Samples per second of what is drawn.

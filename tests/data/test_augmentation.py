@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Augmentation: levels, alignment, determinism, folders of sounds; and the collators that use it."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -172,6 +173,9 @@ def test_folders_without_sounds_are_refused(tmp_path: Path) -> None:
         ({"clipping_level": [0.0, 0.5]}, "clipping_level"),
         ({"speed_range": [1.0]}, "speed_range"),
         ({"noise_prob": 0.5}, "noise_data"),
+        ({"noise_snr_db": [math.nan, 3.0]}, "noise_snr_db"),
+        ({"gain_db": [0.0, math.inf]}, "gain_db"),
+        ({"white_noise_level": [-1.0, 0.5]}, "white_noise_level must not be negative"),
     ],
 )
 def test_wrong_arguments_are_refused(options: dict, message: str) -> None:
@@ -179,9 +183,18 @@ def test_wrong_arguments_are_refused(options: dict, message: str) -> None:
         AugmentationArguments(**options)
 
 
-def make_collator(noises: Path | None) -> DataCollatorForData2VecAqc:
+def test_folders_that_are_never_drawn_from_are_known() -> None:
+    folders = {"noise_data": ["noises"], "reverberation_data": ["rooms"]}
+    unused = AugmentationArguments(**folders, white_noise_prob=1.0).unused_folders
+    assert unused == {"noise_data": "noise_prob", "reverberation_data": "reverberation_prob"}
+    used = AugmentationArguments(**folders, noise_prob=0.1)
+    assert used.unused_folders == {"reverberation_data": "reverberation_prob"}
+    assert not AugmentationArguments(reverberation_prob=0.5).unused_folders
+
+
+def make_collator(arguments: AugmentationArguments | None) -> DataCollatorForData2VecAqc:
     extractor = Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
-    augmentation = None if noises is None else make(everything(noises))
+    augmentation = None if arguments is None else make(arguments)
     return DataCollatorForData2VecAqc(extractor, data2vec_aqc_config("tiny"), augmentation)
 
 
@@ -193,8 +206,25 @@ def make_features(*lengths: int) -> list[dict]:
     ]
 
 
-def test_collator_gives_two_aligned_views_and_one_mask(noises: Path) -> None:
-    batch = make_collator(noises)(make_features(6000, 4000))
+def test_collator_gives_two_aligned_views(noises: Path) -> None:
+    """A click is at the same sample of both views of its item, in items of any length, at any speed."""
+    features = make_features(6000, 4000, 5000)
+    for feature, position in zip(features, (1000, 3500, 2500), strict=True):
+        feature["input_values"] *= 1e-4
+        feature["input_values"][position] = 1.0
+    for speed_prob in (0.0, 1.0):
+        # without clipping, which makes peaks alike; and noise and rooms that leave the click the loudest
+        quiet = {"clipping_prob": 0.0, "noise_snr_db": [30.0, 30.0], "white_noise_level": [0.01, 0.01]}
+        rooms = {"direct_to_reverberant_db": [12.0, 12.0]}
+        arguments = everything(noises, **quiet, **rooms, speed_prob=speed_prob)
+        batch = make_collator(arguments)(features)
+        clean, augmented = (batch[view].abs().argmax(dim=1) for view in ("input_values", "augmented_values"))
+        assert torch.equal(augmented, clean)
+        assert (clean.tolist() == [1000, 3500, 2500]) == (speed_prob == 0)
+
+
+def test_collator_normalises_either_view_and_draws_one_mask(noises: Path) -> None:
+    batch = make_collator(everything(noises))(make_features(6000, 4000))
     assert batch["augmented_values"].shape == batch["input_values"].shape == (2, 6000)
     assert not torch.equal(batch["augmented_values"], batch["input_values"])
     assert not batch["augmented_values"][1, 4000:].any()
@@ -208,7 +238,7 @@ def test_collator_gives_two_aligned_views_and_one_mask(noises: Path) -> None:
 
 def test_an_item_does_not_depend_on_its_batch(noises: Path) -> None:
     features = make_features(5000, 6000)
-    alone, together = make_collator(noises)(features[:1]), make_collator(noises)(features)
+    alone, together = make_collator(everything(noises))(features[:1]), make_collator(everything(noises))(features)
     for name in ("input_values", "augmented_values"):
         torch.testing.assert_close(together[name][0, :5000], alone[name][0])
     frames = alone["mask_time_indices"].shape[1]

@@ -3,6 +3,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -98,22 +99,32 @@ def test_script_pretrains_and_logs_every_part(recordings: Path, transcribed: Pat
     assert {name.partition(".")[0] for name in recogniser.state_dict()} == {"data2vec_aqc", "lm_head"}
 
 
+def views_of_items(trainer: Any) -> list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]]:
+    """Both views, unpadded, and the mask of every item of an epoch, in the order of what clean views begin with."""
+    items = []
+    for batch in trainer.get_train_dataloader():
+        for row, length in enumerate(batch["attention_mask"].sum(dim=1).tolist()):
+            num_frames = trainer.data_collator.config.num_frames(length)
+            clean, augmented = batch["input_values"][row, :length], batch["augmented_values"][row, :length]
+            items.append((clean, augmented, batch["mask_time_indices"][row, :num_frames]))
+    return sorted(items, key=lambda item: item[0][:4].tolist())
+
+
 def test_workers_and_batches_do_not_change_what_is_drawn(recordings: Path, tmp_path: Path) -> None:
-    """The same losses with decoding, augmentation and masks in another process."""
-    losses = []
-    for workers in ("0", "1"):
-        trainer = pretrain(
-            recordings,
-            tmp_path / workers,
-            "--white_noise_prob",
-            "1",
-            "--dataloader_num_workers",
-            workers,
-            "--save_strategy",
-            "no",
-        )
-        losses.append([entry["regression_loss"] for entry in trainer.state.log_history if "loss" in entry])
-    assert losses[0] == pytest.approx(losses[1], rel=1e-5)
+    """The same views and masks of every item, whatever process makes them and however many to a batch."""
+    names = ("speed", "reverberation", "noise", "white_noise", "gain", "band_limit", "clipping")
+    probabilities = [flag for name in names for flag in (f"--{name}_prob", "0.5")]
+    flags = [*probabilities, "--noise_data", str(recordings), "--max_steps", "1", "--save_strategy", "no"]
+    items = []
+    for workers, batch_size in (("0", "4"), ("1", "4"), ("2", "3")):
+        loading = ["--dataloader_num_workers", workers, "--per_device_train_batch_size", batch_size]
+        items.append(views_of_items(pretrain(recordings, tmp_path / workers, *flags, *loading)))
+    assert len(items[0]) == 12
+    assert any(not torch.equal(clean, augmented) for clean, augmented, _ in items[0])
+    for others in items[1:]:
+        for one, other in zip(items[0], others, strict=True):
+            for expected, found in zip(one, other, strict=True):
+                assert torch.equal(found, expected)
 
 
 def test_without_augmentation_the_script_says_so(
@@ -122,6 +133,17 @@ def test_without_augmentation_the_script_says_so(
     with caplog.at_level(logging.WARNING, logger="hf_ssl"):
         pretrain(recordings, tmp_path, "--max_steps", "1", "--save_strategy", "no")
     assert "the student sees what the teacher sees" in caplog.text
+
+
+def test_folders_of_sounds_without_a_probability_are_warned_of(
+    recordings: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folders = ["--noise_data", str(recordings), "--reverberation_data", str(recordings)]
+    flags = [*folders, "--reverberation_prob", "0.5", "--max_steps", "1", "--save_strategy", "no"]
+    with caplog.at_level(logging.WARNING, logger="hf_ssl"):
+        pretrain(recordings, tmp_path, *flags)
+    assert "--noise_data is given, but --noise_prob is 0: nothing will be drawn from it." in caplog.messages
+    assert "--reverberation_data" not in caplog.text
 
 
 def test_other_families_may_be_augmented(recordings: Path, tmp_path: Path) -> None:
