@@ -134,7 +134,11 @@ class CrossContrastiveObjective(nn.Module):
             features: Of the predicted frames.
             num_updates: Updates of training so far, a scalar, for the temperature.
             draws: What is given instead of drawn.
+
+        Raises:
+            ValueError: Draws that are given have other shapes than those that would be drawn.
         """
+        self._check_draws(draws, features)
         is_real, temperature = features.is_real, self.temperature(num_updates)
         quantized = self.quantizer(self.dropout(features.clean), is_real, temperature, draws.clean_noise)
         augmented = self.quantizer(self.dropout(features.augmented), is_real, temperature, draws.augmented_noise)
@@ -209,6 +213,17 @@ class CrossContrastiveObjective(nn.Module):
             "initial_points": _draw_points(point_mask, self._max_clusters(features), generator),
         }
         return draws._replace(**{name: value for name, value in drawn.items() if draws._asdict()[name] is None})
+
+    def _check_draws(self, draws: ContrastiveDraws, features: SlotFeatures) -> None:
+        config, slots = self.config, tuple(features.is_real.shape)
+        noise = (*slots, config.num_codevector_groups, config.num_codevectors_per_group)
+        negatives = (*slots, config.num_all_negatives)
+        num_groups = 1 if config.cluster_scope == "batch" else slots[0]
+        points = (num_groups, self._max_clusters(features))
+        shapes = (noise, noise, negatives, negatives, points)
+        for (name, draw), shape in zip(draws._asdict().items(), shapes, strict=True):
+            if draw is not None and tuple(draw.shape) != shape:
+                raise ValueError(f"`draws.{name}` must have shape {shape}, but has {tuple(draw.shape)}.")
 
     def _max_clusters(self, features: SlotFeatures) -> int:
         return max(2, features.max_frames // self.config.cluster_factor)

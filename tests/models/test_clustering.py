@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """K-means over groups at once."""
 
+import pytest
 import torch
 from torch.nn import functional as F
 
@@ -51,6 +52,20 @@ def test_a_finished_group_stays_while_others_go_on() -> None:
     alone = cosine_kmeans(easy.unsqueeze(0), initial[:1], max_iterations=50)
     assert torch.equal(together.labels[0], alone.labels[0])
     assert torch.equal(together.centroids[0], alone.centroids[0])
+
+
+def test_the_host_is_not_asked(meta_device: None) -> None:
+    """Tensors without memory cannot answer: whatever asks for a value of them fails."""
+    points = torch.empty(3, 40, 5, device="meta")
+    initial = torch.empty(3, 6, device="meta", dtype=torch.long)
+    mask = torch.empty(3, 40, device="meta", dtype=torch.bool)
+    num_clusters = torch.empty(3, device="meta", dtype=torch.long)
+    found = cosine_kmeans(points, initial, point_mask=mask, num_clusters=num_clusters)
+    assert found.labels.shape == (3, 40)
+    assert found.centroids.shape == (3, 6, 5)
+    assert found.counts.shape == found.is_cluster.shape == (3, 6)
+    with pytest.raises(RuntimeError):
+        bool(found.counts.any())
 
 
 def test_clusters_that_start_at_the_same_point_die() -> None:

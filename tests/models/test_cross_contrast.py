@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """The cross-contrastive part of data2vec-aqc."""
 
+import re
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -144,3 +146,44 @@ def test_gradients_reach_every_part() -> None:
         assert parameter.grad is not None, name
         assert torch.isfinite(parameter.grad).all(), name
         assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"cluster_only_on_collision": True, "cluster_weighting": "multiply"},
+        {"cluster_scope": "batch", "num_cross_negatives": 2},
+    ],
+)
+def test_the_host_is_not_asked(meta_device: None, options: dict) -> None:
+    """Noise, negatives, first centroids, k-means, exclusion and weakening of tensors that cannot answer, and the
+    gradient of it all."""
+    objective = make_objective(**options).train().to("meta")
+    features = make_features(objective.config, [9, 6])
+    on_meta = [entry.to("meta") if isinstance(entry, torch.Tensor) else entry for entry in features]
+    contrast = objective(SlotFeatures(*on_meta), NO_UPDATES.to("meta"), ContrastiveDraws())
+    loss = contrast.student.loss + contrast.teacher.loss - contrast.quantized.probability_perplexity
+    loss.backward()
+    assert all(parameter.grad is not None for parameter in objective.parameters())
+    assert contrast.student.logits.shape == (2, 9, 1 + objective.config.num_all_negatives)
+    with pytest.raises(RuntimeError):
+        loss.item()
+
+
+@pytest.mark.parametrize("scope", ["utterance", "batch"])
+@pytest.mark.parametrize("name", ContrastiveDraws._fields)
+def test_draws_of_another_shape_are_refused(name: str, scope: str) -> None:
+    objective = make_objective(cluster_scope=scope)
+    features = make_features(objective.config, [9, 6])
+    shapes = {
+        "noise": (2, 9, 2, 8),
+        "negatives": (2, 9, 6),
+        "points": (2, 4) if scope == "utterance" else (1, 4),
+    }
+    shape = shapes[name.rpartition("_")[2]]
+    fitting = torch.zeros(shape, dtype=torch.float32 if "noise" in name else torch.long)
+    objective(features, NO_UPDATES, ContrastiveDraws(**{name: fitting}))
+    message = re.escape(f"`draws.{name}` must have shape {shape}, but has {shape[:-1]}.")
+    with pytest.raises(ValueError, match=message):
+        objective(features, NO_UPDATES, ContrastiveDraws(**{name: fitting[..., 0]}))
