@@ -19,6 +19,7 @@ from .card_record import LOCAL_FOLDER, CardRecord, modality_of, read_record, tol
 from .card_results import Probe, health_table, probe_results, probe_table, probes_of, run_results
 from .health_results import HealthResult, health_results
 from .own_results import ResultsOfModel, results_of_model
+from .run_metrics import RUN_SPLITS
 
 # Tells a card that nobody has touched from one that is somebody's own.
 CARD_MARK = "<!-- Written by hf_ssl after training. Delete this line, or the next push writes the card anew. -->"
@@ -183,7 +184,7 @@ def last_figures(log: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     return figures
 
 
-_FIGURES = ("eval_", "test_", "health/")
+_FIGURES = (*(f"{split}_" for split in RUN_SPLITS), "health/")
 
 
 def _sections(
@@ -342,7 +343,7 @@ def _listed(value: str | Sequence[str] | None) -> list[str]:
 
 def _later_figures(folder: str) -> Iterator[dict[str, float]]:
     """Figures of evaluations after training, which the trainer's state was saved before."""
-    for name in ("eval_results.json", "test_results.json"):
+    for name in (f"{split}_results.json" for split in RUN_SPLITS):
         if Path(folder, name).is_file():
             yield {key: value for key, value in _read_json(folder, name).items() if key != "epoch"}
 

@@ -12,6 +12,7 @@ from .card_record import without_paths
 from .evaluation.health_table import COLUMNS, cells_of
 from .health_results import HealthResult
 from .own_results import OWN_ARM, ComparedLine
+from .run_metrics import RUN_METRICS, RUN_SPLITS, split_and_metric
 
 _METRIC_TYPES = {
     "accuracy": "accuracy",
@@ -21,19 +22,6 @@ _METRIC_TYPES = {
     "word error rate": "wer",
     "equal error rate": "eer",
 }
-# Of evaluations of the training scripts; losses are no results.
-_RUN_METRICS = {
-    "wer": "word error rate",
-    "cer": "character error rate",
-    "accuracy": "accuracy",
-    "eer": "equal error rate",
-    "map": "mean average precision",
-    "f1": "F1",
-    "matthews_correlation": "Matthews correlation",
-    "pearson": "Pearson correlation",
-    "spearmanr": "Spearman correlation",
-}
-_SPLITS = {"eval": "evaluation split", "test": "test split"}
 
 
 @dataclass(frozen=True)
@@ -131,15 +119,15 @@ def run_results(figures: Mapping[str, float], task_type: str, dataset_name: str)
 
 def _run_results(figures: Mapping[str, float], task_type: str, dataset_name: str) -> Iterator[EvalResult]:
     for name, value in figures.items():
-        split, _, metric = name.partition("_")
-        if split in _SPLITS and metric in _RUN_METRICS:
+        if (parts := split_and_metric(name)) is not None:
+            split, metric = RUN_SPLITS[parts[0]], RUN_METRICS[parts[1]]
             yield EvalResult(
                 task_type=task_type,
                 dataset_type="local",
                 dataset_name=dataset_name,
-                dataset_split=_SPLITS[split],
-                metric_type=metric,
-                metric_name=f"{_RUN_METRICS[metric]}, {_SPLITS[split]}",
+                dataset_split=split,
+                metric_type=metric.hub_type,
+                metric_name=f"{metric.label}, {split}",
                 metric_value=round(float(value), 4),
             )
 

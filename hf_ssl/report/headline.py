@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import Any, Literal, NamedTuple
 
+from ..run_metrics import RUN_METRICS
 from ..training.health import CollapseGuardCallback
 from .charts import TARGETS, is_drawn, num_not_finite
 from .faults import grouped_warnings, num_resumes, unmarked_checkpoints
@@ -35,14 +36,6 @@ _PURPOSES = {
     "ForImageClassification": "fine-tuning to classify",
     "ForAudioFrameClassification": "fine-tuning to classify frames",
     "ForXVector": "fine-tuning to tell speakers apart",
-}
-_RESULTS = {
-    "wer": "Word error rate",
-    "cer": "Character error rate",
-    "accuracy": "Accuracy",
-    "f1": "F1",
-    "mAP": "Mean average precision",
-    "eer": "Equal error rate",
 }
 
 Tone = Literal["good", "look", "bad", "note"]
@@ -108,10 +101,11 @@ def _facts(run: Run) -> Iterator[tuple[str, str]]:
 
 def _results(run: Run) -> Iterator[tuple[str, str]]:
     """Of every evaluation after training."""
-    for name, label in _RESULTS.items():
+    for name, metric in RUN_METRICS.items():
         for part, figures in run.results.items():
             if f"{part}_{name}" in figures:
-                yield f"{label}, {part}", format_share(figures[f"{part}_{name}"])
+                value = figures[f"{part}_{name}"]
+                yield f"{metric.label}, {part}", format_share(value) if metric.is_share else format_number(value)
 
 
 def _steps(run: Run) -> str:
