@@ -18,6 +18,7 @@ from ..data.sources import load_audio_sources
 from .encoders import Modality
 from .items import Clip, Item, Text, clips_of, pictures_of
 from .segments import segments_of
+from .weighted_sum import split_labels
 
 ProbeTask = Literal["classification", "multilabel", "recognition", "frames", "verification"]
 
@@ -167,7 +168,8 @@ def _name(value: Any) -> str:
 
 
 def carve_validation(train: LabelledItems, task: ProbeTask) -> tuple[LabelledItems, LabelledItems]:
-    """A fifth of training for validation, the same every time: of each class, of all speakers, or of all items."""
+    """A fifth of training for validation, the same every time: of each class, of all speakers, or of all items. Of
+    several labels per item none is taken from training altogether, for which validation may become smaller."""
     labels = np.asarray(train.labels)
     generator = np.random.default_rng(0)
     match task:
@@ -176,6 +178,8 @@ def carve_validation(train: LabelledItems, task: ProbeTask) -> tuple[LabelledIte
             held_out = np.concatenate([_fifth(generator.permutation(group)) for group in groups])
         case "verification":  # speakers as a whole, so that those of validation are strangers as those of test are
             held_out = np.flatnonzero(np.isin(labels, _fifth(generator.permutation(np.unique(labels)), at_least=2)))
+        case "multilabel":
+            held_out = _dispensable_fifth(generator.permutation(len(labels)), train.labels)
         case _:
             held_out = _fifth(generator.permutation(len(labels)))
     is_held_out = np.isin(np.arange(len(labels)), held_out)
@@ -185,6 +189,19 @@ def carve_validation(train: LabelledItems, task: ProbeTask) -> tuple[LabelledIte
 def _fifth(shuffled: np.ndarray, at_least: int = 1) -> np.ndarray:
     count = max(at_least, round(_VALIDATION_SHARE * len(shuffled)))
     return shuffled[: min(count, len(shuffled) - 1)]
+
+
+def _dispensable_fifth(shuffled: np.ndarray, fields: Sequence[str]) -> np.ndarray:
+    """The first items in this order without which every label still occurs, a fifth of all at most."""
+    names = [set(split_labels(field)) for field in fields]
+    carriers = Counter(name for of_item in names for name in of_item)
+    wanted = len(_fifth(shuffled))
+    held_out: list[int] = []
+    for row in shuffled.tolist():
+        if len(held_out) < wanted and all(carriers[name] > 1 for name in names[row]):
+            carriers.subtract(names[row])
+            held_out.append(row)
+    return np.array(held_out, dtype=np.int64)
 
 
 def check_labels(data: ProbeData, task: ProbeTask) -> None:
@@ -204,6 +221,21 @@ def check_labels(data: ProbeData, task: ProbeTask) -> None:
             f"Expected at least two classes to tell apart, got only {data.train.labels[0]!r} in training: is it the "
             "right column?"
         )
+    if task == "multilabel":
+        _check_several_labels(named)
+
+
+def _check_several_labels(named: dict[str, LabelledItems]) -> None:
+    labels = {name: set().union(*map(split_labels, split.labels)) for name, split in named.items()}
+    for name, found in labels.items():
+        if not found:
+            raise ValueError(f"No item of {name} has a label: give it some, or another split for it (--splits).")
+        unknown = sorted(found - labels["training"])
+        if unknown:
+            raise ValueError(
+                f"Labels of {name} that training lacks cannot be learned: {', '.join(unknown[:20])}. Take them out of "
+                "the column, or put items that have them into training."
+            )
 
 
 def _check_segments(name: str, split: LabelledItems) -> None:

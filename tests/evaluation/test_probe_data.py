@@ -52,12 +52,38 @@ def test_class_of_one_item_stays_in_training() -> None:
         ("verification", ("a", "b"), "several clips of several speakers"),
         ("verification", ("a", "a"), "several clips of several speakers"),
         ("multilabel", (), "Nothing is left for training"),
+        ("multilabel", ("", ";"), "No item of training has a label"),
     ],
 )
 def test_labels_that_do_not_fit_are_named(task: ProbeTask, labels: tuple[str, ...], message: str) -> None:
     split = labelled(*labels)
     with pytest.raises(ValueError, match=message):
         check_labels(ProbeData(split, split, split, []), task)
+
+
+@pytest.mark.parametrize("name", ["validation", "test"])
+def test_labels_that_training_lacks_are_found_early(name: str) -> None:
+    several = labelled("low; odd", "high")
+    data = ProbeData(several, several, several, [])._replace(**{name: labelled("low;even", "far")})
+    with pytest.raises(ValueError, match=f"Labels of {name} that training lacks cannot be learned: even, far. Take"):
+        check_labels(data, "multilabel")
+    check_labels(ProbeData(several, several, labelled("", "high;low"), []), "multilabel")
+
+
+@pytest.mark.parametrize("rare", range(20))
+def test_carving_leaves_every_label_a_carrier(rare: int) -> None:
+    train = labelled(*("a;b;only" if index == rare else "a; b" for index in range(20)))
+    fitting, choosing = carve_validation(train, "multilabel")
+    assert "a;b;only" in fitting.labels
+    assert choosing.labels == ["a; b"] * 4
+    check_labels(ProbeData(fitting, choosing, train, []), "multilabel")
+
+
+def test_items_that_are_all_needed_leave_nothing_to_choose_by() -> None:
+    train = labelled("a", "b", "c", "d", "e")
+    fitting, choosing = carve_validation(train, "multilabel")
+    with pytest.raises(ValueError, match="Nothing is left for validation"):
+        check_labels(ProbeData(fitting, choosing, train, []), "multilabel")
 
 
 def test_splits_of_folders(recordings: Path, texts: Path, tmp_path: Path) -> None:
