@@ -8,13 +8,12 @@ from typing import Any, NamedTuple
 
 from ..output_files import check_writable, make_folder
 from ..results import append_result
-from .baselines import LogMel, baseline_of
-from .encoders import FrozenEncoder, Representer, SpeechEncoder, load_frozen_encoder
-from .features import Features, cached_features, extract_features
-from .frame_tasks import FrameTimes
+from .baselines import baseline_of
+from .encoders import FrozenEncoder, Representer, load_frozen_encoder
 from .probe_data import DataConfig, ProbeData, ProbeTask, load_probe_data
+from .probe_encoder import probe_encoder
 from .probe_table import by_layer_table, results_table
-from .probe_tasks import METHODS, Method, SplitFeatures, measure, without_features
+from .probe_tasks import METHODS, Method, without_features
 
 _MODALITIES_OF_TASKS = {"recognition": ("speech",), "frames": ("speech",), "verification": ("speech",)}
 
@@ -162,17 +161,16 @@ def _load(config: ProbeConfig, arm: Arm, untrained_seed: int | None = None) -> F
 
 
 def _measure(config: ProbeConfig, candidate: Candidate, data: ProbeData) -> Iterator[dict[str, Any]]:
-    features = SplitFeatures(*(_features(config, candidate.encoder, split.items) for split in data[:3]))
     # Other seeds for other models of an arm, so that an arm's spread is that of pre-training and heads together.
     seeds = [candidate.number * config.num_seeds + seed for seed in range(config.num_seeds)]
-    figures = measure(
+    figures = probe_encoder(
         config.task,
-        features,
+        candidate.encoder,
         data,
         seeds=seeds,
         methods=config.methods,
         num_epochs=config.num_epochs,
-        frame_times=_frame_times(candidate.encoder),
+        cache=None if config.cache is None else Path(config.cache),
     )
     for figure in figures:
         yield {
@@ -185,14 +183,3 @@ def _measure(config: ProbeConfig, candidate: Candidate, data: ProbeData) -> Iter
             "column": config.data.column,
             **asdict(figure),
         }
-
-
-def _frame_times(encoder: Representer) -> FrameTimes | None:
-    return encoder.frame_times if isinstance(encoder, SpeechEncoder | LogMel) else None
-
-
-def _features(config: ProbeConfig, encoder: Representer, items: Sequence[Any]) -> Features:
-    all_frames = config.task in ("recognition", "frames")
-    if config.cache is None or not isinstance(encoder, FrozenEncoder):
-        return extract_features(encoder, items, all_frames=all_frames)
-    return cached_features(encoder, items, Path(config.cache), all_frames=all_frames)

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from ..evaluation.baselines import baseline_of
-from ..evaluation.encoders import FrozenEncoder, Representer, load_frozen_encoder
-from ..evaluation.features import cached_features, extract_features
+from ..evaluation.encoders import Representer, load_frozen_encoder
 from ..evaluation.probe_data import DataConfig, ProbeData, load_probe_data
-from ..evaluation.probe_tasks import SplitFeatures, measure
+from ..evaluation.probe_encoder import TASKS_OF_FRAMES, probe_encoder
 from ..results import append_result
 from ..shared_files import claimed
 from .budgets import num_steps, total_time_steps
@@ -217,8 +216,14 @@ class Replication:
         assert task.column is not None
         assert task.data is not None
         data = load_probe_data(DataConfig(task.data, task.column), self.plan.modality, task.probe)
-        features = self._features(self._encoder(cell, data), data, all_frames=task.probe == "recognition")
-        figures = measure(task.probe, features, data, seeds=[cell.seed], methods=task.readers)
+        figures = probe_encoder(
+            task.probe,
+            self._encoder(cell, data),
+            data,
+            seeds=[cell.seed],
+            methods=task.readers,
+            cache=None if task.probe in TASKS_OF_FRAMES else self.folder / "features",  # frames fill disks
+        )
         return [asdict(figure) | {"seed": cell.seed} for figure in figures]
 
     def _trained_model(self, cell: Cell) -> Path:
@@ -242,17 +247,6 @@ class Replication:
             return baseline_of(self.plan.modality, data.train.items)[1]
         return load_frozen_encoder(
             str(self._trained_model(cell)), untrained_seed=None if method.untrained is None else cell.seed
-        )
-
-    def _features(self, encoder: Representer, data: ProbeData, *, all_frames: bool) -> SplitFeatures:
-        cache = self.folder / "features"
-        return SplitFeatures(
-            *(
-                cached_features(encoder, split.items, cache, all_frames=all_frames)
-                if isinstance(encoder, FrozenEncoder) and not all_frames  # frames fill disks
-                else extract_features(encoder, split.items, all_frames=all_frames)
-                for split in data[:3]
-            )
         )
 
     def _finetune(self, cell: Cell, task: Task) -> list[dict[str, Any]]:

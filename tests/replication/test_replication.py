@@ -1,15 +1,19 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """A table of tiny models of speech, filled by the real scripts, in this process."""
 
+import csv
+import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
+import soundfile
 import yaml
 from training_helpers import load_script, write_metadata, write_recordings
 
+from hf_ssl.evaluation.probe_data import ProbeTask
 from hf_ssl.replication import running
 from hf_ssl.replication.budgets import num_steps, total_time_steps
 from hf_ssl.replication.cells import Cell, Filled
@@ -120,6 +124,37 @@ def test_what_is_filled_is_not_run_again_and_a_changed_task_is(plan_path, filled
     table = markdown_table(replication.plan, replication.filled())
     assert "tones: accuracy (neighbours)" in table
     assert "tones: accuracy (linear)" not in table  # figures of the old plan are not in the new one's table
+
+
+def add_segments(split: Path) -> None:
+    """A column with the segments that `label_frames` reads: the first half of a recording, then the second."""
+    with open(split / "metadata.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        seconds = soundfile.info(split / row["file_name"]).duration
+        row["segments"] = json.dumps([[0, seconds / 2, row["label"]], [seconds / 2, seconds, "end"]])
+    with open(split / "metadata.csv", "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_a_plan_may_have_every_task_of_probes(plan_path, filled, tmp_path):
+    folder, tones = tmp_path / "table", tmp_path / "TONES"
+    shutil.copytree(filled, folder)
+    shutil.copytree(plan_path.parent / "TONES", tones)
+    for split in tones.iterdir():
+        add_segments(split)
+    columns = {"classification": "label", "multilabel": "tags", "recognition": "transcription", "frames": "segments",
+               "verification": "label"}  # fmt: skip
+    assert set(columns) == set(get_args(ProbeTask))
+    changed = yaml.safe_load(plan_path.read_text())
+    changed["tasks"] = {
+        name: {"probe": name, "data": str(tones), "column": column} for name, column in columns.items()
+    }
+    replication = Replication(read_plan_of(changed, tmp_path), folder, InProcess(), [])
+    assert len(list(replication.fill(methods=["data2vec2", "log-mel"]))) == 2 * len(columns)
+    assert {task for _, task in replication.filled().figures} == set(columns)
 
 
 def test_only_chosen_seeds_are_filled(plan_path, filled, tmp_path):
