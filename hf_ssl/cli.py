@@ -309,6 +309,9 @@ def _add_probe_data_arguments(probe: argparse.ArgumentParser) -> None:
         "--image_column", default="image", metavar="NAME", help="of parquet and Hub data (default: %(default)s)"
     )
     probe.add_argument("--min_seconds", type=float, metavar="SECONDS", help="leave shorter recordings out")
+    probe.add_argument(
+        "--max_seconds", type=float, metavar="SECONDS", help="leave longer recordings out; Whisper reads 30 s"
+    )
 
 
 def _run_probe(arguments: argparse.Namespace) -> None:
@@ -328,6 +331,7 @@ def _run_probe(arguments: argparse.Namespace) -> None:
                 text_column=arguments.text_column,
                 image_column=arguments.image_column,
                 min_seconds=arguments.min_seconds,
+                max_seconds=arguments.max_seconds,
             ),
             untrained=arguments.untrained,
             methods=arguments.methods,

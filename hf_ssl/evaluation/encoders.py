@@ -168,7 +168,8 @@ class SpeechEncoder(FrozenEncoder):
         if len(waveform) > extractor.n_samples:
             raise ValueError(
                 f"{item.name} has {len(waveform) / extractor.sampling_rate:.1f} s, but {type(self.model).__name__} "
-                f"reads {extractor.chunk_length} s at most: cut it into shorter clips."
+                f"reads {extractor.chunk_length} s at most: leave longer clips out (--max_seconds "
+                f"{extractor.chunk_length}), or cut them into shorter ones."
             )
         inputs = extractor(
             waveform, sampling_rate=extractor.sampling_rate, return_tensors="pt", return_attention_mask=True

@@ -181,5 +181,6 @@ def _measure(config: ProbeConfig, candidate: Candidate, data: ProbeData) -> Iter
             "task": config.task,
             "data": config.data.source,
             "column": config.data.column,
+            "notes": data.notes,
             **asdict(figure),
         }

@@ -35,7 +35,7 @@ class DataConfig:
         column: Column with the label, the labels (`;` between), the transcript, the segments or the speaker.
         splits: Names of the splits to learn from, to choose on and to be tested on once.
         text_column, image_column: Where texts are, and images of parquet files and Hub data sets.
-        min_seconds: Leave shorter recordings out.
+        min_seconds, max_seconds: Leave shorter and longer recordings out.
     """
 
     source: str
@@ -44,6 +44,7 @@ class DataConfig:
     text_column: str = "text"
     image_column: str = "image"
     min_seconds: float | None = None
+    max_seconds: float | None = None
 
 
 class LabelledItems(NamedTuple):
@@ -133,7 +134,7 @@ def _load_split(config: DataConfig, modality: Modality, split: str, skipped: Ski
             table = load_audio_sources(
                 [config.source],
                 min_seconds=config.min_seconds,
-                max_seconds=None,
+                max_seconds=config.max_seconds,
                 skipped=skipped,
                 split=split,
                 columns=(config.column,),

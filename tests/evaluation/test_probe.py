@@ -6,10 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
 from hf_ssl import __version__
 from hf_ssl.cli import main
+from hf_ssl.evaluation import probe_encoder
+from hf_ssl.evaluation.encoders import load_frozen_encoder
+from hf_ssl.evaluation.features import extract_features
+from hf_ssl.evaluation.probe_data import DataConfig, load_probe_data
+from hf_ssl.evaluation.probe_encoder import gib_of_frames
 
 
 @pytest.fixture(autouse=True)
@@ -82,6 +89,41 @@ def test_recognition(wav2vec2: Path, recordings: Path, tmp_path: Path) -> None:
     results = probe(tmp_path, wav2vec2, *data, "--cache", tmp_path / "cache")
     assert {run["metric"] for run in results} == {"character error rate", "word error rate"}
     assert probe(tmp_path, wav2vec2, *data, "--cache", tmp_path / "cache")[: len(results)] == results
+
+
+def test_clips_that_are_too_long_are_left_out_for_all_arms(
+    whisper: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    soundfile.write(recordings / "train" / "00.wav", 0.1 * np.ones(31 * 16_000), 16_000)
+    data = ("--task", "classification", "--data", recordings, "--column", "label", "--methods", "neighbours")
+    assert main(["probe", *map(str, (whisper, *data))]) == 1
+    assert "reads 30 s at most: leave longer clips out (--max_seconds 30)" in capsys.readouterr().err
+    results = probe(tmp_path, whisper, *data, "--max_seconds", 30)
+    assert [run["notes"] for run in results] == [["1 file(s) skipped (1 too long)"]] * 2
+    printed = capsys.readouterr().out
+    assert "7 to learn from, 8 to choose by, 8 to test" in printed
+    assert "1 file(s) skipped (1 too long)" in printed
+
+
+def test_memory_of_all_frames_is_told_before_they_are_kept(
+    wav2vec2: Path,
+    recordings: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    encoder = load_frozen_encoder(str(wav2vec2))
+    data = load_probe_data(DataConfig(str(recordings), "transcription"), "speech", "recognition")
+    kept = [extract_features(encoder, split.items, all_frames=True) for split in data[:3]]
+    gib = sum(frames.nbytes for features in kept for frames in features.frames) / 2**30
+    assert gib_of_frames(encoder, data) == pytest.approx(gib, rel=0.1)
+
+    arguments = (wav2vec2, "--task", "recognition", "--data", recordings, "--column", "transcription")
+    probe(tmp_path, *arguments)
+    assert "GiB" not in caplog.text
+    monkeypatch.setattr(probe_encoder, "MUCH_GIB", 0.0)
+    probe(tmp_path, *arguments)
+    assert "--task recognition keeps every frame of every layer: about 0.0 GiB of memory" in caplog.text
 
 
 def test_verification(wav2vec2: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
