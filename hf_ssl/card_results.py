@@ -2,8 +2,10 @@
 """Measured figures on a model's card: tables for readers, and `model-index` for the Hub."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from huggingface_hub import EvalResult
@@ -22,11 +24,13 @@ _METRIC_TYPES = {
     "word error rate": "wer",
     "equal error rate": "eer",
 }
+# `user/name`, `user/name:config`; no list of several.
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A figure of a probe, over the runs of an arm: `values` are shares."""
+    """A figure of a probe, over the runs of an arm: `values` are shares; `on_hub` if `data` is a name on the Hub."""
 
     arm: str
     is_own: bool
@@ -36,6 +40,7 @@ class Probe:
     method: str
     metric: str
     values: tuple[float, ...]
+    on_hub: bool = False
 
     @property
     def mean(self) -> float:
@@ -52,10 +57,11 @@ def probes_of(lines: Sequence[ComparedLine]) -> list[Probe]:
     for line, is_own in lines:
         key = tuple(str(line[name]) for name in ("task", "data", "column", "method", "metric"))
         arm = OWN_ARM if is_own else without_paths(line["arm"])
-        groups.setdefault((*key, is_own, arm), []).append(float(line["test"]))
+        on_hub = bool(line.get("data_on_hub", False))  # of older lines it is not known
+        groups.setdefault((*key, is_own, arm, on_hub), []).append(float(line["test"]))
     return [
-        Probe(arm, is_own, task, short_name(data), column, method, metric, tuple(values))
-        for (task, data, column, method, metric, is_own, arm), values in groups.items()
+        Probe(arm, is_own, task, data if on_hub else short_name(data), column, method, metric, tuple(values), on_hub)
+        for (task, data, column, method, metric, is_own, arm, on_hub), values in groups.items()
     ]
 
 
@@ -94,7 +100,7 @@ def probe_results(probes: Sequence[Probe], modality: str) -> list[EvalResult]:
         EvalResult(
             task_type=_task_type(probe.task, modality),
             task_name=f"probe of frozen features: {probe.task}",
-            dataset_type="local",
+            **_dataset(probe.data if probe.on_hub else None),
             dataset_name=f"{probe.data}, {probe.column}",
             dataset_split="test",
             metric_type=_METRIC_TYPES.get(probe.metric, probe.metric),
@@ -112,24 +118,33 @@ def run_results(figures: Mapping[str, float], task_type: str, dataset_name: str)
     Args:
         figures: By the names of the log, `test_wer` for example.
         task_type: The Hub's name of the task.
-        dataset_name: What the user calls the data.
+        dataset_name: What the user calls the data: `user/name` is on the Hub, and `user/name:config`.
     """
     return list(_run_results(figures, task_type, dataset_name))
 
 
 def _run_results(figures: Mapping[str, float], task_type: str, dataset_name: str) -> Iterator[EvalResult]:
+    dataset = _dataset(dataset_name if _HUB_NAME.fullmatch(dataset_name) else None)
     for name, value in figures.items():
         if (parts := split_and_metric(name)) is not None:
             split, metric = RUN_SPLITS[parts[0]], RUN_METRICS[parts[1]]
             yield EvalResult(
                 task_type=task_type,
-                dataset_type="local",
+                **dataset,
                 dataset_name=dataset_name,
                 dataset_split=split,
                 metric_type=metric.hub_type,
                 metric_name=f"{metric.label}, {split}",
                 metric_value=round(float(value), 4),
             )
+
+
+def _dataset(hub_name: str | None) -> dict[str, Any]:
+    """Where data are, as `model-index` says it: a name on the Hub with its configuration, or `local`."""
+    if hub_name is None:
+        return {"dataset_type": "local"}
+    name, _, config = hub_name.partition(":")
+    return {"dataset_type": name, "dataset_config": config or None}
 
 
 def short_name(data: str) -> str:

@@ -233,6 +233,39 @@ def test_figures_of_a_recogniser_are_its_results() -> None:
     assert "It started from [ada/base]" in written.text
 
 
+@pytest.mark.parametrize(
+    ("data", "on_hub", "expected"),
+    [
+        ("ada/digits", True, ("ada/digits", None)),
+        ("nyu-mll/glue:rte", True, ("nyu-mll/glue", "rte")),
+        ("data/digits", False, ("local", None)),  # a folder on the machine that probed
+        ("data/digits", None, ("local", None)),  # of before this was written down
+    ],
+)
+def test_data_on_the_hub_are_named_in_the_model_index(
+    data: str, on_hub: bool | None, expected: tuple[str, str | None]
+) -> None:
+    line = {"what": "probe", "arm": "a", "model": "a", "number": 0, "task": "classification", "data": data,
+            "column": "c", "method": "linear", "metric": "accuracy", "seed": 0, "test": 0.5}  # fmt: skip
+    line |= {} if on_hub is None else {"data_on_hub": on_hub}
+    (result,) = probe_results(probes_of(compared_probes([line], ["a"])), "text")
+    assert (result.dataset_type, result.dataset_config) == expected
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("ada/read", ("ada/read", None)),
+        ("ada/read:clean", ("ada/read", "clean")),
+        ("ada/read, ada/more", ("local", None)),
+        ("my recordings", ("local", None)),
+    ],
+)
+def test_data_of_a_run_on_the_hub_are_named_too(said: str, expected: tuple[str, str | None]) -> None:
+    (result,) = run_results({"test_wer": 0.5}, "automatic-speech-recognition", said)
+    assert (result.dataset_type, result.dataset_config, result.dataset_name) == (*expected, said)
+
+
 def test_losses_are_no_results() -> None:
     assert run_results({"eval_loss": 1.0, "loss": 2.0, "test_samples": 3}, "audio-classification", "data") == []
     assert last_figures([{"loss": 2.0, "grad_norm": 1.0}, {"loss": 1.0, "eval_steps_per_second": 4}]) == {"loss": 1.0}

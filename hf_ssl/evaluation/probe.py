@@ -181,6 +181,7 @@ def _measure(config: ProbeConfig, candidate: Candidate, data: ProbeData) -> Iter
             "task": config.task,
             "data": config.data.source,
             "column": config.data.column,
+            "data_on_hub": config.data.on_hub,
             "notes": data.notes,
             **asdict(figure),
         }

@@ -46,6 +46,11 @@ class DataConfig:
     min_seconds: float | None = None
     max_seconds: float | None = None
 
+    @property
+    def on_hub(self) -> bool:
+        """Whether the source is no folder here."""
+        return not Path(self.source).expanduser().is_dir()
+
 
 class LabelledItems(NamedTuple):
     """The items of one split and their labels."""

@@ -53,6 +53,7 @@ def test_classification_of_speech_by_several_models(
             "probe", "classification", "label", __version__,
         )  # fmt: skip
         assert run["command"].startswith("hf-ssl probe --task classification")
+        assert (run["data_on_hub"], run["notes"]) == (False, [])
         assert len(run["by_layer"]) == {"ours": 3, "theirs": 2}.get(run["arm"].split(",")[0], 1)
     printed = capsys.readouterr().out
     assert "8 to learn from, 8 to choose by, 8 to test" in printed
