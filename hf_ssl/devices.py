@@ -26,6 +26,15 @@ def usable_device(name: str | None) -> str:
     return name
 
 
+def check_accelerator(flag: str) -> None:
+    """Raises `ValueError` if torch sees nothing but CPUs, where `flag` asks for more."""
+    if torch.accelerator.current_accelerator(check_available=True) is None:
+        raise ValueError(
+            f"{flag} needs an accelerator, but torch {torch.__version__} sees none: leave {flag} out, or install a "
+            "build of torch that knows this machine's."
+        )
+
+
 def _present() -> list[str]:
     """Names of the devices of this machine."""
     accelerator = torch.accelerator.current_accelerator(check_available=True)

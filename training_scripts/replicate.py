@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     logging.basicConfig(format="%(asctime)s %(message)s", datefmt="%H:%M", level=logging.WARNING)
     logging.getLogger("hf_ssl").setLevel(logging.INFO)
     command = ["replicate.py", *(sys.argv[1:] if argv is None else argv)]
-    plan = read_plan(arguments.plan, data=arguments.data, folders=read_folders(arguments.folder))
+    plan = read_plan(arguments.plan, data=arguments.data, folders=read_folders(arguments.folder), gpu=arguments.gpu)
     for flag, chosen, known in (
         ("--methods", arguments.methods, plan.methods),
         ("--tasks", arguments.tasks, plan.tasks),
@@ -66,6 +66,11 @@ def make_parser() -> argparse.ArgumentParser:
         default=[],
         metavar="NAME=PATH",
         help="what stands for NAME at the beginning of the plan's paths; may be repeated",
+    )
+    parser.add_argument(
+        "--gpu",
+        action="store_true",
+        help="train on the accelerator and by the clock on the wall, also where the plan says CPU: another table",
     )
     parser.add_argument("--methods", nargs="+", default=[], help="fill the rows of these only")
     parser.add_argument("--tasks", nargs="+", default=[], help="fill the columns of these only")

@@ -26,12 +26,13 @@ tasks:
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
 
+from ..devices import check_accelerator
 from ..evaluation.encoders import Modality
 from ..evaluation.probe_data import ProbeTask
 from ..evaluation.probe_tasks import METHODS
@@ -44,6 +45,9 @@ ERROR_RATES = ("cer", "wer", "eer", "loss")
 
 # Metrics that are not written in per cent.
 NO_SHARES = ("loss", "matthews_correlation", "pearsonr", "spearmanr")
+
+# Said, and not only left out, because recipes may say otherwise.
+_NOT_CPU = {"use_cpu": False}
 
 
 @dataclass(frozen=True)
@@ -180,16 +184,20 @@ class Plan:
         )
 
 
-def read_plan(path: str | Path, *, data: Sequence[str] = (), folders: Mapping[str, str] | None = None) -> Plan:
+def read_plan(
+    path: str | Path, *, data: Sequence[str] = (), folders: Mapping[str, str] | None = None, gpu: bool = False
+) -> Plan:
     """Reads a plan.
 
     Args:
         path: YAML file.
         data: The unlabelled pool, instead of the plan's.
         folders: What stands for the first part of paths in the plan: `{"DIGITS": "/data/digits"}`.
+        gpu: See [`on_gpu`].
 
     Raises:
-        ValueError: The file is missing, has unknown or missing fields, or no path that begins with one of `folders`.
+        ValueError: The file is missing, has unknown or missing fields, or no path that begins with one of `folders`;
+            or there is no accelerator for `gpu`.
     """
     if not Path(path).is_file():
         raise ValueError(f"The plan {path} does not exist.")
@@ -204,7 +212,29 @@ def read_plan(path: str | Path, *, data: Sequence[str] = (), folders: Mapping[st
     given = _in_folders(given | ({"data": list(data)} if data else {}), names)
     methods = {name: _make(Method, value, name) for name, value in given.pop("methods", {}).items()}
     tasks = {name: _make(Task, value, name) for name, value in given.pop("tasks", {}).items()}
-    return _make(Plan, {**given, "methods": methods, "tasks": tasks}, None)
+    plan = _make(Plan, {**given, "methods": methods, "tasks": tasks}, None)
+    return on_gpu(plan) if gpu else plan
+
+
+def on_gpu(plan: Plan) -> Plan:
+    """The same table with all trainings on an accelerator and by the clock on the wall, whatever plan and recipes say.
+    Its figures have marks of their own: it is another table than that of CPUs.
+
+    Raises:
+        ValueError: torch sees no accelerator.
+    """
+    check_accelerator("--gpu")
+    methods = {
+        name: replace(method, flags={**method.flags, **(_NOT_CPU if "use_cpu" in method.flags else {})})
+        for name, method in plan.methods.items()
+    }
+    tasks = {name: _on_gpu(task) if task.script is not None else task for name, task in plan.tasks.items()}
+    return replace(plan, methods=methods, tasks=tasks, pretraining={**plan.pretraining, **_NOT_CPU}, clock="wall")
+
+
+def _on_gpu(task: Task) -> Task:
+    untrained = None if task.untrained_flags is None else {**task.untrained_flags, **_NOT_CPU}
+    return replace(task, flags={**task.flags, **_NOT_CPU}, untrained_flags=untrained)
 
 
 def fingerprint(*settings: Any) -> str:

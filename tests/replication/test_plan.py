@@ -4,10 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
+from transformers import TrainingArguments
 
 from hf_ssl.replication.cells import Cell, cells, pretraining_mark, task_mark
 from hf_ssl.replication.plan import Method, Plan, Task, read_plan
+from hf_ssl.replication.running import command_line
+from hf_ssl.training.arguments import parse_arguments
 
 PLANS = Path(__file__).parents[2] / "training_scripts" / "replications"
 
@@ -86,6 +90,43 @@ def test_our_plans_are_whole(name):
 def test_what_is_wrong_with_a_plan_is_said(tmp_path, changes, message):
     with pytest.raises(ValueError, match=message):
         read_plan(write(tmp_path, **changes))
+
+
+def test_a_plan_of_cpus_on_a_gpu(tmp_path, monkeypatch):
+    cpu = {"use_cpu": True}
+    methods = {"slow": {"script": "a.py", "flags": cpu}, "fast": {"script": "b.py"}, "random": {"untrained": "slow"}}
+    tasks = {
+        "digits": {"probe": "classification", "data": "DIGITS", "column": "label"},
+        "reading": TUNING | {"flags": cpu | {"data": "READ"}},
+        "others": TUNING | {"untrained_flags": cpu | {"data": "READ"}},
+    }
+    path = write(tmp_path, methods=methods, tasks=tasks, pretraining=cpu | {"max_seconds": 5})
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: None)
+    with pytest.raises(ValueError, match=r"--gpu needs an accelerator, but torch .* sees none"):
+        read_plan(path, gpu=True)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: torch.device("cuda"))
+    on_cpu, on_gpu = read_plan(path), read_plan(path, gpu=True)
+    assert (on_cpu.clock, on_gpu.clock) == ("cpu", "wall")
+    assert on_cpu.pretraining["use_cpu"] is True
+    not_cpu = {"use_cpu": False}
+    assert on_gpu.pretraining == not_cpu | {"max_seconds": 5}
+    assert [on_gpu.methods[name].flags for name in ("slow", "fast")] == [not_cpu, {}]
+    assert on_gpu.tasks["reading"].flags == not_cpu | {"data": "READ"}
+    assert on_gpu.tasks["reading"].untrained_flags is None
+    assert on_gpu.tasks["others"].untrained_flags == not_cpu | {"data": "READ"}
+    assert on_gpu.tasks["digits"] == on_cpu.tasks["digits"]
+    trained = [cell for cell in cells(on_cpu) if cell.budget != "none"]
+    assert trained
+    assert all(pretraining_mark(on_cpu, cell) != pretraining_mark(on_gpu, cell) for cell in trained)
+    assert task_mark(on_cpu.tasks["reading"]) != task_mark(on_gpu.tasks["reading"])
+
+
+def test_a_recipe_of_cpus_does_not_win_over_the_flag(tmp_path):
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("use_cpu: true\n")
+    flags = command_line({"use_cpu": False, "output_dir": str(tmp_path)})
+    (arguments,) = parse_arguments(TrainingArguments, argv=[str(recipe), *flags])
+    assert arguments.use_cpu is False
 
 
 def test_a_plan_that_is_missing_or_no_mapping_or_incomplete(tmp_path):
