@@ -270,9 +270,9 @@ def _add_probe(commands: argparse._SubParsersAction) -> None:
     probe.add_argument(
         "--methods",
         nargs="+",
-        choices=("weighted_sum", "linear", "neighbours"),
-        default=["weighted_sum", "linear", "neighbours"],
-        help="of classification and, the first two, of frames (default: all)",
+        choices=("weighted_sum", "linear", "neighbours", "single_layer"),
+        help="classification: the first three; multilabel, frames: the first two; recognition: weighted_sum, and only "
+        "if it is named single_layer, a head for each layer (default: all others)",
     )
     probe.add_argument("--seeds", type=int, default=1, metavar="N", help="heads per model (default: %(default)s)")
     probe.add_argument("--epochs", type=int, metavar="N", help="of heads (default: 100; recognition: 12; frames: 20)")

@@ -13,7 +13,7 @@ from .encoders import FrozenEncoder, Representer, load_frozen_encoder
 from .probe_data import DataConfig, ProbeData, ProbeTask, load_probe_data
 from .probe_encoder import probe_encoder
 from .probe_table import by_layer_table, results_table
-from .probe_tasks import METHODS, Method, without_features
+from .probe_tasks import Method, methods_of, without_features
 
 _MODALITIES_OF_TASKS = {"recognition": ("speech",), "frames": ("speech",), "verification": ("speech",)}
 
@@ -34,7 +34,7 @@ class ProbeConfig:
         task: `"classification"`, `"multilabel"`, `"recognition"`, `"frames"` or `"verification"`.
         data: Where the labelled items come from.
         untrained: Whether each model is accompanied by a twin with random weights.
-        methods: Of classification and frames.
+        methods: See [`methods_of`].
         num_seeds: Heads to train for each model, where a head is trained.
         num_epochs: Of these heads; their own number if `None`.
         by_layer: Print figures of every layer too.
@@ -47,7 +47,7 @@ class ProbeConfig:
     task: ProbeTask
     data: DataConfig
     untrained: bool = False
-    methods: Sequence[Method] = METHODS
+    methods: Sequence[Method] | None = None
     num_seeds: int = 1
     num_epochs: int | None = None
     by_layer: bool = False
@@ -122,8 +122,7 @@ def _check(config: ProbeConfig) -> None:
         raise ValueError(f"Expected --seeds of at least 1, got {config.num_seeds}.")
     if config.num_epochs is not None and config.num_epochs < 1:
         raise ValueError(f"Expected --epochs of at least 1, got {config.num_epochs}.")
-    if config.task == "frames" and not {"weighted_sum", "linear"}.intersection(config.methods):
-        raise ValueError("Expected --methods weighted_sum or linear for --task frames, which has no neighbours.")
+    methods_of(config.task, config.methods)
     check_writable(config.results, "--results")
     if config.cache is not None:
         make_folder(config.cache, "--cache")

@@ -11,7 +11,7 @@ from .features import Features, cached_features, extract_features
 from .frame_tasks import FrameTimes
 from .items import Item
 from .probe_data import ProbeData, ProbeTask, clips_in
-from .probe_tasks import METHODS, Figure, Method, SplitFeatures, measure
+from .probe_tasks import Figure, Method, SplitFeatures, measure
 
 logger = logging.getLogger(__name__)
 
@@ -27,7 +27,7 @@ def probe_encoder(
     data: ProbeData,
     *,
     seeds: Sequence[int],
-    methods: Sequence[Method] = METHODS,
+    methods: Sequence[Method] | None = None,
     num_epochs: int | None = None,
     cache: Path | None = None,
 ) -> Iterator[Figure]:

@@ -45,6 +45,8 @@ def by_layer_table(results: Sequence[dict[str, Any]]) -> str:
                 for result in results
                 if (result["arm"], result["method"], result["metric"]) == (arm, method, metric)
             ]
+            if not any(layers):
+                continue
             numbers = " ".join(f"{number:.1%}" for number in np.mean(layers, axis=0))
             lines.append(f"  {arm}, {method}, {metric}: {numbers}")
     return "\n".join(lines)

@@ -8,7 +8,7 @@ once, by what was chosen.
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 import numpy as np
 
@@ -24,13 +24,22 @@ from .frame_tasks import (
 from .metrics import mean_average_precision
 from .neighbours import neighbour_vote
 from .probe_data import ProbeData, ProbeTask
+from .probe_table import ERROR_RATES
 from .probing import linear_probe
 from .verification import verify
 from .weighted_sum import Clips, HeadResult, classify, recognise, split_labels, tag
 
-Method = Literal["weighted_sum", "linear", "neighbours"]
+Method = Literal["weighted_sum", "linear", "neighbours", "single_layer"]
 
-METHODS: tuple[Method, ...] = get_args(Method)
+METHODS: Mapping[ProbeTask, tuple[Method, ...]] = {
+    "classification": ("weighted_sum", "linear", "neighbours"),
+    "multilabel": ("weighted_sum", "linear"),
+    "recognition": ("weighted_sum", "single_layer"),
+    "frames": ("weighted_sum", "linear"),
+    "verification": (),
+}
+# Costs as much as all others together, times the number of layers.
+_NO_DEFAULT: tuple[Method, ...] = ("single_layer",)
 
 
 @dataclass(frozen=True)
@@ -38,7 +47,8 @@ class Figure:
     """One measured number.
 
     Attributes:
-        method (`str`): What read the features: `weighted_sum`, `linear`, `neighbours` or `cosine`.
+        method (`str`): What read the features: `weighted_sum`, `linear`, `neighbours`, `single_layer` (the head of
+            the weighted sum on the layer that is best) or `cosine`.
         metric (`str`): What `test` and `validation` are.
         test (`float`), validation (`float`, *optional*): Shares; validation only if something was chosen by it.
         seed (`int`, *optional*): Of the head; `None` if nothing in the method is random.
@@ -63,13 +73,34 @@ class SplitFeatures(NamedTuple):
     test: Features
 
 
+def methods_of(task: ProbeTask, given: Sequence[Method] | None, named: str = "--methods") -> Sequence[Method]:
+    """What shall read the features: what is given, or what the task has; without recognition by single layers, which
+    takes as many times as long as there are layers.
+
+    Args:
+        task: What to do.
+        given: A choice of the task's methods, if there is one.
+        named: What the choice is called in errors.
+
+    Raises:
+        ValueError: A task has no such method.
+    """
+    if given is None:
+        return [method for method in METHODS[task] if method not in _NO_DEFAULT]
+    unknown = [method for method in given if method not in METHODS[task]]
+    if unknown or not given:
+        known = f"only {', '.join(METHODS[task])}" if METHODS[task] else f"a single one: leave {named} out"
+        raise ValueError(f"The task {task} has no method {', '.join(unknown)} ({named}), {known}.")
+    return given
+
+
 def measure(
     task: ProbeTask,
     features: SplitFeatures,
     data: ProbeData,
     *,
     seeds: Sequence[int],
-    methods: Sequence[Method] = METHODS,
+    methods: Sequence[Method] | None = None,
     num_epochs: int | None = None,
     frame_times: FrameTimes | None = None,
 ) -> Iterator[Figure]:
@@ -80,10 +111,11 @@ def measure(
         features: For recognition and frames with all frames.
         data: The labels, and what they belong to.
         seeds: One head each, where a head is trained.
-        methods: Of classification, and of frames the first two; the other tasks have one.
+        methods: See [`methods_of`].
         num_epochs: Of heads; the head's own number if `None`.
         frame_times: Of the encoder; for frames.
     """
+    methods = methods_of(task, methods)
     match task:
         case "classification":
             if "weighted_sum" in methods:
@@ -93,9 +125,17 @@ def measure(
             if "neighbours" in methods:
                 yield _neighbours(features, data)
         case "multilabel":
-            yield from _heads(tag, "mean average precision", features, data, seeds, num_epochs)
+            if "weighted_sum" in methods:
+                yield from _heads(tag, "mean average precision", features, data, seeds, num_epochs)
+            if "linear" in methods:
+                yield from _best_layer("linear", tag, "mean average precision", features, data, seeds, num_epochs)
         case "recognition":
-            yield from _heads(recognise, "character error rate", features, data, seeds, num_epochs)
+            if "weighted_sum" in methods:
+                yield from _heads(recognise, "character error rate", features, data, seeds, num_epochs)
+            if "single_layer" in methods:
+                yield from _best_layer(
+                    "single_layer", recognise, "character error rate", features, data, seeds, num_epochs
+                )
         case "frames":
             assert frame_times is not None
             yield from _frames(features, data, frame_times, seeds, methods, num_epochs)
@@ -128,18 +168,58 @@ def _heads(
     seeds: Sequence[int],
     num_epochs: int | None,
 ) -> Iterator[Figure]:
-    splits = [
+    splits = _clips(features, data)
+    for seed in seeds:
+        result = train_head(*splits, seed=seed, **_epochs(num_epochs))
+        yield from _head_figures("weighted_sum", metric, result, seed, {}, result.layer_weights)
+
+
+def _best_layer(
+    method: Method,
+    train_head: Callable[..., HeadResult],
+    metric: str,
+    features: SplitFeatures,
+    data: ProbeData,
+    seeds: Sequence[int],
+    num_epochs: int | None,
+) -> Iterator[Figure]:
+    """A head for every layer alone: the figures of the one that is best on validation."""
+    splits = _clips(features, data)
+    for seed in seeds:
+        results = [
+            train_head(*(split.layer(number) for split in splits), seed=seed, **_epochs(num_epochs))
+            for number in range(len(features.train.frames[0]))
+        ]
+        by_layer = tuple(result.validation for result in results)
+        layer = by_layer.index(min(by_layer) if metric in ERROR_RATES else max(by_layer))
+        yield from _head_figures(method, metric, results[layer], seed, {"layer": layer}, by_layer)
+
+
+def _head_figures(
+    method: Method,
+    metric: str,
+    result: HeadResult,
+    seed: int,
+    chosen: Mapping[str, float],
+    by_layer: tuple[float, ...],
+) -> Iterator[Figure]:
+    chosen = {**chosen, "learning_rate": result.learning_rate, "epoch": result.epoch}
+    yield Figure(method, metric, result.test, result.validation, seed, chosen, by_layer)
+    if result.word_error_rate is not None:
+        # What layers have on validation is the other rate; weights of a sum belong to both.
+        weights = by_layer if method == "weighted_sum" else ()
+        yield Figure(method, "word error rate", result.word_error_rate, None, seed, chosen, weights)
+
+
+def _clips(features: SplitFeatures, data: ProbeData) -> list[Clips]:
+    return [
         Clips(split.frames, labelled.labels)
         for split, labelled in zip(features, (data.train, data.validation, data.test), strict=True)
     ]
-    options = {} if num_epochs is None else {"num_epochs": num_epochs}
-    for seed in seeds:
-        result = train_head(*splits, seed=seed, **options)
-        chosen = {"learning_rate": result.learning_rate, "epoch": result.epoch}
-        weights = result.layer_weights
-        yield Figure("weighted_sum", metric, result.test, result.validation, seed, chosen, weights)
-        if result.word_error_rate is not None:
-            yield Figure("weighted_sum", "word error rate", result.word_error_rate, None, seed, chosen, weights)
+
+
+def _epochs(num_epochs: int | None) -> dict[str, int]:
+    return {} if num_epochs is None else {"num_epochs": num_epochs}
 
 
 def _linear(features: SplitFeatures, data: ProbeData) -> Figure:

@@ -33,6 +33,10 @@ class Clips(NamedTuple):
     features: Sequence[torch.Tensor]
     labels: Sequence[str]
 
+    def layer(self, number: int) -> "Clips":
+        """One layer only, `(1, num_frames, feature_size)` of each clip."""
+        return Clips([clip[number : number + 1] for clip in self.features], self.labels)
+
 
 @dataclass(frozen=True)
 class HeadResult:

@@ -35,8 +35,8 @@ import yaml
 from ..devices import check_accelerator
 from ..evaluation.encoders import Modality
 from ..evaluation.probe_data import ProbeTask
-from ..evaluation.probe_tasks import METHODS
 from ..evaluation.probe_tasks import Method as Reader
+from ..evaluation.probe_tasks import methods_of
 
 Clock = Literal["cpu", "wall"]
 
@@ -90,7 +90,7 @@ class Task:
         probe: The task of `hf-ssl probe`, with
         data, column: a folder with splits or a data set on the Hub, and where the labels are; or
         script: a fine-tuning script, of the folder of training scripts.
-        readers: Of a probe of classification.
+        readers: The methods of a probe; see [`~hf_ssl.evaluation.probe_tasks.methods_of`].
         recipe, flags: Of the script; flags name its data.
         metric: Of the script's results, without `eval_` and `test_`.
         learning_rates: Of fine-tuning; the best on validation counts.
@@ -103,7 +103,7 @@ class Task:
     data: str | None = None
     column: str | None = None
     script: str | None = None
-    readers: Sequence[Reader] = METHODS
+    readers: Sequence[Reader] | None = None
     recipe: str | None = None
     flags: Mapping[str, Any] = field(default_factory=dict)
     metric: str | None = None
@@ -116,6 +116,8 @@ class Task:
             raise ValueError(f"Expected either probe or script for the task {self.name!r}.")
         if self.probe is not None and (self.data is None or self.column is None):
             raise ValueError(f"Expected data and column for the probe {self.name!r}.")
+        if self.probe is not None:
+            methods_of(self.probe, self.readers, f"readers of {self.name!r}")
         if self.script is not None and (self.metric is None or not self.learning_rates):
             raise ValueError(f"Expected metric and learning_rates for fine-tuning in the task {self.name!r}.")
         for name in ("learning_rates", "untrained_learning_rates"):

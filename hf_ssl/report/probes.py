@@ -19,6 +19,7 @@ _METHODS = {
     "weighted_sum": "Weighted sum of layers",
     "linear": "Linear classifier",
     "neighbours": "Nearest neighbours",
+    "single_layer": "Single layer",
     "cosine": "Cosine similarity",
 }
 

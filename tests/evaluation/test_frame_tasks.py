@@ -187,7 +187,10 @@ def test_macro_f1_by_hand() -> None:
     ("arguments", "message"),
     [
         (("--column", "file_name"), "or the name of a .csv file beside"),
-        (("--column", "segments", "--methods", "neighbours"), "which has no neighbours"),
+        (
+            ("--column", "segments", "--methods", "neighbours"),
+            "The task frames has no method neighbours (--methods), only weighted_sum, linear.",
+        ),
     ],
 )
 def test_what_cannot_be_probed(

@@ -82,7 +82,12 @@ def test_classification_of_texts_without_validation(
 def test_several_labels(wav2vec2: Path, recordings: Path, tmp_path: Path) -> None:
     results = probe(tmp_path, wav2vec2, "--task", "multilabel", "--data", recordings, "--column", "tags")
     assert {run["metric"] for run in results} == {"mean average precision"}
-    assert all(0 < run["test"] <= 1 for run in results)
+    assert {run["method"] for run in results} == {"weighted_sum", "linear"}
+    for run in results:
+        assert 0 < run["test"] <= 1
+        assert len(run["by_layer"]) == (1 if run["model"] is None else 3)
+        if run["method"] == "linear":  # figures of layers on validation, the best of which was chosen
+            assert run["by_layer"][run["chosen"]["layer"]] == max(run["by_layer"]) == run["validation"]
 
 
 def test_recognition(wav2vec2: Path, recordings: Path, tmp_path: Path) -> None:
@@ -90,6 +95,37 @@ def test_recognition(wav2vec2: Path, recordings: Path, tmp_path: Path) -> None:
     results = probe(tmp_path, wav2vec2, *data, "--cache", tmp_path / "cache")
     assert {run["metric"] for run in results} == {"character error rate", "word error rate"}
     assert probe(tmp_path, wav2vec2, *data, "--cache", tmp_path / "cache")[: len(results)] == results
+
+
+def test_recognition_by_layer_if_it_is_asked_for(
+    wav2vec2: Path, recordings: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = ("--task", "recognition", "--data", recordings, "--column", "transcription", "--methods", "single_layer")
+    results = probe(tmp_path, wav2vec2, *data, "--by_layer")
+    assert {run["method"] for run in results} == {"single_layer"}
+    (characters,) = (run for run in results if run["model"] and run["metric"] == "character error rate")
+    assert len(characters["by_layer"]) == 3
+    assert characters["by_layer"][characters["chosen"]["layer"]] == min(characters["by_layer"])
+    printed = capsys.readouterr().out
+    assert "single_layer, character error rate: " in printed
+    assert "single_layer, word error rate: " not in printed
+
+
+@pytest.mark.parametrize(
+    ("task", "method", "message"),
+    [
+        ("multilabel", "neighbours", "has no method neighbours (--methods), only weighted_sum, linear"),
+        ("recognition", "linear", "has no method linear (--methods), only weighted_sum, single_layer"),
+        ("verification", "linear", "has no method linear (--methods), a single one: leave --methods out"),
+        ("classification", "single_layer", "has no method single_layer (--methods), only weighted_sum, linear, nei"),
+    ],
+)
+def test_methods_that_a_task_has_not_are_refused(
+    recordings: Path, task: str, method: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["probe", "no model", "--task", task, "--data", str(recordings), "--column", "label"]
+    assert main([*command, "--methods", method]) == 1
+    assert message in capsys.readouterr().err
 
 
 def test_clips_that_are_too_long_are_left_out_for_all_arms(

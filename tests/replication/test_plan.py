@@ -17,6 +17,7 @@ PLANS = Path(__file__).parents[2] / "training_scripts" / "replications"
 
 
 TUNING = {"script": "c.py", "metric": "cer", "learning_rates": [1e-3]}
+RECOGNITION = {"probe": "recognition", "data": "READ", "column": "transcription"}
 TOTAL_TIME = {"slow": {"script": "a.py"}, "random": {"untrained": "slow", "total_time": True}}
 
 
@@ -78,6 +79,10 @@ def test_our_plans_are_whole(name):
         ({"methods": {"a": 3}}, "Expected fields of the method 'a', got 3"),
         ({"tasks": {"t": {}}}, "either probe or script for the task 't'"),
         ({"tasks": {"t": {"probe": "classification"}}}, "data and column for the probe 't'"),
+        (
+            {"tasks": {"t": RECOGNITION | {"readers": ["linear"]}}},
+            "no method linear .readers of 't'., only weighted_sum",
+        ),
         ({"tasks": {"t": {"script": "c.py"}}}, "metric and learning_rates"),
         ({"methods": TOTAL_TIME, "tasks": {"t": TUNING}}, "max_steps among the flags of the task 't'"),
         ({"methods": TOTAL_TIME, "tasks": {}}, "expected another method with untrained: slow"),
