@@ -17,6 +17,7 @@ from .card_curves import PICTURE_NAME, course_table, draw_course
 from .card_methods import method_of
 from .card_record import LOCAL_FOLDER, CardRecord, modality_of, read_record, told_model
 from .card_results import Probe, health_table, probe_results, probe_table, probes_of, run_results
+from .card_use import use_section
 from .health_results import HealthResult, health_results
 from .own_results import ResultsOfModel, results_of_model
 from .run_metrics import RUN_SPLITS
@@ -210,7 +211,7 @@ def _sections(
     if health:
         yield f"## Health of frozen features\n\n{_HEALTH}\n\n{health_table(health)}"
     yield f"## Limits\n\n{_limits(words)}"
-    yield f"## Use\n\n{_use(run)}"
+    yield f"## Use\n\n{use_section(run.model_class, run.model_type, run.modality)}"
     if method is not None:
         yield f"## Citation\n\n```bibtex\n{method.citation}\n```"
 
@@ -280,44 +281,6 @@ def _limits(words: CardWords) -> str:
     if "license" not in words.metadata:
         lines.append("- No licence was given: ask whoever published the model before you use it.")
     return "\n".join(lines)
-
-
-def _use(run: Run) -> str:
-    if run.model_class == "Data2VecTextForPreTraining":  # the Auto class of its type is transformers' masked LM
-        return (
-            "```python\n"
-            "from hf_ssl import Data2VecTextForPreTraining\n\n"
-            'model = Data2VecTextForPreTraining.from_pretrained("FOLDER_OR_REPOSITORY")\n'
-            "```\n\n"
-            "Without the package transformers' own classes of data2vec's text open the encoder, "
-            "`Data2VecTextForSequenceClassification` for one."
-        )
-    auto_class = _auto_class(run)
-    return (
-        "```python\n"
-        "import hf_ssl  # registers the classes with the Auto classes\n"
-        f"from transformers import {auto_class}\n\n"
-        f'model = {auto_class}.from_pretrained("FOLDER_OR_REPOSITORY")\n'
-        "```\n\n"
-        "Without the package leave out the first line, and add `trust_remote_code=True` to `from_pretrained`: the "
-        "code that the model needs beyond transformers lies beside the weights. `AutoModel` opens the encoder alone."
-    )
-
-
-def _auto_class(run: Run) -> str:
-    endings = {
-        "ForPreTraining": "AutoModelForPreTraining",
-        "ForCTC": "AutoModelForCTC",
-        "ForXVector": "AutoModelForAudioXVector",
-        "ForAudioFrameClassification": "AutoModelForAudioFrameClassification",
-        "ForImageClassification": "AutoModelForImageClassification",
-        "ForTokenClassification": "AutoModelForTokenClassification",
-        "ForQuestionAnswering": "AutoModelForQuestionAnswering",
-        "ForSequenceClassification": "AutoModelForAudioClassification"
-        if run.modality == "audio"
-        else "AutoModelForSequenceClassification",
-    }
-    return next((name for ending, name in endings.items() if run.model_class.endswith(ending)), "AutoModel")
 
 
 def _task_type(run: Run) -> str:

@@ -2,17 +2,24 @@
 """`hf-ssl card`: what a finished run knows and what was measured, as the Hub reads it, and no path of this machine."""
 
 import json
+import re
 import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard
 from huggingface_hub.repocard_data import eval_results_to_model_index, model_index_to_eval_results
 from training_helpers import QUICK, load_script, read_json, write_recordings
-from transformers import TrainingArguments
+from transformers import (
+    Data2VecAudioConfig,
+    Data2VecAudioForSequenceClassification,
+    TrainingArguments,
+    Wav2Vec2FeatureExtractor,
+)
 
 from hf_ssl.card import CARD_MARK, CardWords, Run, last_figures, make_card, read_run
 from hf_ssl.card_methods import method_of
@@ -26,6 +33,7 @@ from hf_ssl.card_record import (
     write_record,
 )
 from hf_ssl.card_results import probe_results, probe_table, probes_of, run_results, short_name
+from hf_ssl.card_use import use_section
 from hf_ssl.cli import main
 from hf_ssl.evaluation.representation_health import measure_health
 from hf_ssl.own_results import compared_probes
@@ -303,3 +311,53 @@ def test_other_types_have_no_method_of_ours() -> None:
     text = make_card(Run("Wav2Vec2ForCTC", "wav2vec2", "audio", 1, 1.0, []), CardWords("other"))
     assert "## Method" not in text
     assert "## Citation" not in text
+
+
+def run_use_of(text: str, folder: Path, **given: Any) -> Any:
+    """What the code on a card makes of what it is given."""
+    (code,) = re.findall(r"## Use\n+```python\n(.*?)```", text, re.DOTALL)
+    exec(code.replace("FOLDER_OR_REPOSITORY", str(folder)), given)
+    return given["outputs"]
+
+
+def test_the_code_of_a_card_runs(run_dir: Path, tmp_path: Path) -> None:
+    waveform = np.random.default_rng(0).standard_normal(16_000).astype(np.float32)
+    assert torch.isfinite(
+        run_use_of(make_card(read_run(str(run_dir)), CardWords("mine")), run_dir, waveform=waveform).loss
+    )
+
+    config = Data2VecAudioConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, conv_dim=[8] * 7,
+        num_conv_pos_embeddings=2, num_labels=3,
+    )  # fmt: skip
+    Data2VecAudioForSequenceClassification(config).save_pretrained(tmp_path)
+    Wav2Vec2FeatureExtractor().save_pretrained(tmp_path)
+    run = Run("Data2VecAudioForSequenceClassification", "data2vec-audio", "audio", 1, 1.0, [])
+    assert run_use_of(make_card(run, CardWords("mine")), tmp_path, waveform=waveform).logits.shape == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("model_class", "model_type", "modality", "lines"),
+    [
+        ("Data2Vec2AudioForCTC", "data2vec2-audio", "audio", ["import hf_ssl", "processor = AutoProcessor."]),
+        ("BestRqForXVector", "best-rq", "audio", ["import hf_ssl", "feature_extractor = AutoFeatureExtractor."]),
+        ("Data2Vec2VisionForPreTraining", "data2vec2-vision", "image", ["import hf_ssl", "= AutoImageProcessor."]),
+        ("Data2VecVisionForImageClassification", "data2vec-vision", "image", ["image_processor(image, return"]),
+        ("Data2VecTextForSequenceClassification", "data2vec-text", "text", ["tokenizer = AutoTokenizer."]),
+        (
+            "Data2VecTextForPreTraining",
+            "data2vec-text",
+            "text",
+            ["from hf_ssl import Data2VecText", "tokenizer(text,"],
+        ),
+        ("Data2VecAudioForPreTraining", "data2vec-audio", "audio", ["import hf_ssl", "trust_remote_code=True"]),
+    ],
+)
+def test_the_code_of_a_card_has_what_its_kind_needs(
+    model_class: str, model_type: str, modality: str, lines: list[str]
+) -> None:
+    text = use_section(model_class, model_type, modality)
+    for line in lines:
+        assert line in text
+    is_of_transformers = model_type.startswith("data2vec-") and not model_class.endswith("ForPreTraining")
+    assert ("hf_ssl" not in text and "trust_remote_code" not in text) == is_of_transformers
