@@ -10,6 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from .features import Features
+from .metrics import macro_f1
 from .probe_data import LabelledItems, clips_in
 from .segments import label_frames, segments_of
 from .weighted_sum import HeadResult, WeightedSum, choose_head
@@ -87,8 +88,8 @@ def classify_frames(
     """Trains a linear classifier of frames over a learned weighted sum of their layers.
 
     Returns:
-        Accuracy, and F1 averaged over the classes of the test. Frames of classes that do not occur in training count
-        as errors.
+        Accuracy, and F1 averaged over the classes that are predicted or true in the test. Frames of classes that do
+        not occur in training count as errors.
     """
     names = sorted(set(train.labels))
     classes = {name: number for number, name in enumerate([*names, *sorted(set(test.labels) - set(names))])}
@@ -112,19 +113,6 @@ def classify_frames(
     result, head = choose_head(make_head, batch_losses, score, seed=seed, num_epochs=num_epochs or NUM_EPOCHS)
     with torch.no_grad():
         return FrameResult(result, macro_f1(predict(head, 2).numpy(), targets[2].numpy()))
-
-
-def macro_f1(predicted: np.ndarray, labels: np.ndarray) -> float:
-    """F1, averaged over the classes that occur among the labels.
-
-    Args:
-        predicted, labels: Numbers of classes, `(num_frames,)`.
-    """
-    scores = []
-    for number in np.unique(labels):
-        hits = np.sum((predicted == number) & (labels == number))
-        scores.append(2 * hits / (np.sum(predicted == number) + np.sum(labels == number)))
-    return float(np.mean(scores))
 
 
 def most_frequent_label(train: LabelledItems, test: LabelledItems) -> tuple[str, float]:

@@ -125,13 +125,7 @@ class MacroF1(evaluate.Metric):
 
     def _compute(self, predictions: list[int], references: list[int]) -> dict[str, float]:
         _expect_examples(references)
-        predicted, true = np.asarray(predictions), np.asarray(references)
-        scores = []
-        for label in np.union1d(predicted, true):
-            hits = np.sum((predicted == label) & (true == label))
-            # 2 hits / (predicted + true) is the harmonic mean of precision and recall, defined without any hit too.
-            scores.append(2 * hits / (np.sum(predicted == label) + np.sum(true == label)))
-        return {"f1": float(np.mean(scores))}
+        return {"f1": macro_f1(np.asarray(predictions), np.asarray(references))}
 
 
 class MatthewsCorrelation(evaluate.Metric):
@@ -219,6 +213,20 @@ def load_metric(name: MetricName) -> evaluate.Metric:
             return SpearmanCorrelation(keep_in_memory=True)
         case _:
             raise ValueError(f"Expected one of {', '.join(get_args(MetricName))}, got {name!r}.")
+
+
+def macro_f1(predicted: np.ndarray, true: np.ndarray) -> float:
+    """F1 of each class that is predicted or true, averaged with equal weight.
+
+    Args:
+        predicted, true (`np.ndarray` of shape `(num_examples,)`): Numbers of classes; at least one example.
+    """
+    scores = []
+    for label in np.union1d(predicted, true):
+        hits = np.sum((predicted == label) & (true == label))
+        # 2 hits / (predicted + true) is the harmonic mean of precision and recall, defined without any hit too.
+        scores.append(2 * hits / (np.sum(predicted == label) + np.sum(true == label)))
+    return float(np.mean(scores))
 
 
 def mean_average_precision(scores: np.ndarray, present: np.ndarray) -> float:

@@ -18,7 +18,7 @@ from hf_ssl.evaluation import frame_tasks
 from hf_ssl.evaluation.baselines import LogMel
 from hf_ssl.evaluation.encoders import SpeechEncoder, load_frozen_encoder
 from hf_ssl.evaluation.features import extract_features
-from hf_ssl.evaluation.frame_tasks import LabelledFrames, classify_frames, labelled_frames, macro_f1
+from hf_ssl.evaluation.frame_tasks import LabelledFrames, classify_frames, labelled_frames
 from hf_ssl.evaluation.items import Clip, Text
 from hf_ssl.evaluation.probe_data import LabelledItems
 from hf_ssl.training.model_sizes import best_rq_config
@@ -176,11 +176,6 @@ def test_too_many_training_frames_are_thinned_out(monkeypatch: pytest.MonkeyPatc
     thinned = frame_tasks._thinned(noisy_frames(10, 0))
     assert thinned.labels == ["a", "a", "a", "a"]  # of 0, 3, 6, 9
     assert torch.equal(thinned.frames, noisy_frames(10, 0).frames[:, [0, 3, 6, 9]])
-
-
-def test_macro_f1_by_hand() -> None:
-    labels, predicted = np.array([0, 0, 0, 1]), np.array([0, 0, 1, 1])
-    assert macro_f1(predicted, labels) == pytest.approx((4 / 5 + 2 / 3) / 2)
 
 
 @pytest.mark.parametrize(
