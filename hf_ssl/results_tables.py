@@ -7,8 +7,11 @@ A table stands between two comments. The first says what is in it, as JSON; ever
     <!-- end of results -->
     <!-- replication: "training_scripts/replications/speech.yaml" -->
     <!-- end of replication -->
+    <!-- health and probes: {"digits": "DIGITS, label"} -->
+    <!-- end of health and probes -->
 
-Instead of a plan's path, a mapping asks for a chart too, a file that the page may show where it likes:
+The last is what [`~hf_ssl.health_and_probes.correlation_table`] makes of titles and data. Instead of a plan's path, a
+mapping asks for a chart too, a file that the page may show where it likes:
 
     <!-- replication: {"plan": "training_scripts/replications/speech.yaml", "chart": "training_scripts/chart.png"} -->
 
@@ -25,6 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from .health_and_probes import correlation_table
 from .replication.cells import Filled, read_filled
 from .replication.chart import is_chart_of
 from .replication.plan import Plan, read_plan
@@ -32,7 +36,7 @@ from .replication.table import markdown_rows, markdown_table, mean_and_spread
 from .results import read_results
 
 _BLOCK = re.compile(
-    r"^(?P<begin><!-- (?P<kind>results|replication): (?P<given>.*?) -->\n)"
+    r"^(?P<begin><!-- (?P<kind>results|replication|health and probes): (?P<given>.*?) -->\n)"
     r"(?P<table>.*?)^(?P<end><!-- end of (?P=kind) -->)",
     re.DOTALL | re.MULTILINE,
 )
@@ -78,14 +82,16 @@ def refresh(text: str, results_path: Path, root: Path) -> str:
         ValueError: A comment cannot be understood, or no line of the file belongs to its table.
     """
 
-    def render(match: re.Match[str]) -> str:
-        given = _given(match)
-        table = (
-            pivot_table(read_results(results_path), _pivot(given, match["begin"].strip()))
-            if match["kind"] == "results"
-            else replication_table(root / _plan_and_chart(given)[0], results_path)
-        )
-        return f"{match['begin']}\n{table}\n{match['end']}"
+    def render(block: re.Match[str]) -> str:
+        given = _given(block)
+        match block["kind"]:
+            case "results":
+                table = pivot_table(read_results(results_path), _pivot(given, block["begin"].strip()))
+            case "replication":
+                table = replication_table(root / _plan_and_chart(given)[0], results_path)
+            case _:
+                table = correlation_table(read_results(results_path), _columns(given))
+        return f"{block['begin']}\n{table}\n{block['end']}"
 
     return _BLOCK.sub(render, text)
 
@@ -168,6 +174,13 @@ def _plan_and_chart(given: Any) -> tuple[str, str | None]:
     if not isinstance(settings, dict) or not {"plan"} <= set(settings) <= {"plan", "chart"}:
         raise ValueError(f"Expected the path of a plan, or a mapping of plan and chart to paths, got {given!r}.")
     return settings["plan"], settings.get("chart")
+
+
+def _columns(given: Any) -> dict[str, str]:
+    """What the comment of health and probes says: titles of columns and their data."""
+    if not isinstance(given, dict) or not all(isinstance(data, str) for data in given.values()):
+        raise ValueError(f"Expected a mapping of titles to data, such as 'DIGITS, label', got {given!r}.")
+    return given
 
 
 def _pivot(given: Any, comment: str) -> Pivot:

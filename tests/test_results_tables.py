@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from training_helpers import load_script
 
+from hf_ssl.health_and_probes import MEASURES
 from hf_ssl.results_tables import Pivot, outdated_charts, pivot_table, refresh
 
 LINES = [
@@ -103,6 +104,32 @@ def test_tables_in_a_text_are_written_anew_and_the_rest_stays(results, tmp_path)
     assert refresh(new, results, tmp_path) == new
 
 
+def test_health_beside_probes(tmp_path):
+    lines = []
+    for model, offset in (("a", 0.01), ("b", 0.02), ("c", 0.03)):
+        layers = [dict.fromkeys(MEASURES, 0.5) | {"rankme": depth, "mean_share": -offset} for depth in (1, 2)]
+        lines.append({"what": "health", "arm": model, "model": model, "layers": layers})
+        probe = {"what": "probe", "arm": model, "model": model, "number": 0, "method": "linear"}
+        probe |= {"task": "classification"}
+        lines.append(probe | {"data": "DIGITS", "column": "label", "by_layer": [0.1 + offset, 0.5 + offset]})
+    # neither data with too few models nor other tasks matter to the table
+    lines += [lines[-1] | {"data": "OTHER"}, lines[-1] | {"task": "frames", "by_layer": [0.9, 0.1]}]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    block = '<!-- health and probes: {"words": "DIGITS, label"} -->\n<!-- end of health and probes -->\n'
+    table = refresh(block, tmp_path / "r.jsonl", tmp_path).splitlines()
+    assert table[2:6] == [
+        "|  | words |",
+        "| --- | --- |",
+        "| `rankme` | +nan, +.88 |",
+        "| `collapse_auc` | +nan, +nan |",
+    ]
+    assert "| `mean_share` | -1.00, -.48 |" in table
+    with pytest.raises(ValueError, match="READ, sex: expected at least 3 models with health and probes, got 0"):
+        refresh(block.replace("DIGITS, label", "READ, sex"), tmp_path / "r.jsonl", tmp_path)
+    with pytest.raises(ValueError, match="Expected a mapping of titles to data"):
+        refresh(block.replace('{"words": "DIGITS, label"}', "3"), tmp_path / "r.jsonl", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("comment", "message"),
     [
@@ -148,6 +175,8 @@ def test_charts_that_are_missing_or_of_other_figures_are_drawn(tmp_path):
 def test_our_pages_have_the_figures_of_our_results_file():
     script = load_script("benchmarks/refresh_tables")
     texts = "".join(script.read(page) for page in script.pages())
-    begun = len(re.findall(r"^<!-- (results|replication): ", texts, re.MULTILINE))
-    assert begun == len(re.findall(r"^<!-- end of (results|replication) -->", texts, re.MULTILINE)) > 0
+    kinds = "(results|replication|health and probes)"
+    begun = re.findall(f"^<!-- {kinds}: ", texts, re.MULTILINE)
+    assert begun == re.findall(f"^<!-- end of {kinds} -->", texts, re.MULTILINE)
+    assert set(begun) == {"results", "replication", "health and probes"}
     assert script.main(["--check"]) == 0

@@ -165,7 +165,7 @@ class SpearmanCorrelation(evaluate.Metric):
         return _describe("Spearman correlation.", _REGRESSION_INPUTS, _NUMBERS)
 
     def _compute(self, predictions: list[float], references: list[float]) -> dict[str, float]:
-        return {"spearmanr": _correlation(_ranks(np.asarray(predictions)), _ranks(np.asarray(references)))}
+        return {"spearmanr": rank_correlation(np.asarray(predictions), np.asarray(references))}
 
 
 class MeanAveragePrecision(evaluate.Metric):
@@ -213,6 +213,16 @@ def load_metric(name: MetricName) -> evaluate.Metric:
             return SpearmanCorrelation(keep_in_memory=True)
         case _:
             raise ValueError(f"Expected one of {', '.join(get_args(MetricName))}, got {name!r}.")
+
+
+def rank_correlation(first: np.ndarray, second: np.ndarray) -> float:
+    """Spearman's correlation of two series of numbers of the same length, `(num_examples,)`; NaN where one is
+    constant.
+
+    Raises:
+        ValueError: There are fewer than two examples.
+    """
+    return _correlation(_ranks(first), _ranks(second))
 
 
 def macro_f1(predicted: np.ndarray, true: np.ndarray) -> float:

@@ -11,6 +11,7 @@ from training_helpers import QUICK, SCRIPTS, load_script, write_recordings
 from transformers import AutoModelForMaskedLM, AutoTokenizer, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from hf_ssl import BestRqFeatureExtractor, BestRqForCTC
+from hf_ssl.health_and_probes import MEASURES
 from hf_ssl.report import REPORT_NAME
 from hf_ssl.training.finetuning import build_vocabulary, make_processor
 from hf_ssl.training.model_sizes import best_rq_config
@@ -200,11 +201,10 @@ def test_convolutions_over_frames_are_timed_side_by_side(capsys: pytest.CaptureF
 
 
 def test_label_free_measures_are_set_beside_probes(tmp_path, capsys):
-    measures = load_script("benchmarks/health_and_probes").MEASURES
     lines = []
     for model, offset in (("a", 0.01), ("b", 0.02), ("c", 0.03)):
         accuracies = [offset + depth / 10 for depth in (1, 2, 3)]
-        constant = dict.fromkeys(measures, 0.5)
+        constant = dict.fromkeys(MEASURES, 0.5)
         # One measure that rises with the depth but falls from model to model.
         layers = [
             constant | {"rankme": accuracy, "mean_share": depth - offset} for depth, accuracy in enumerate(accuracies)
@@ -215,6 +215,7 @@ def test_label_free_measures_are_set_beside_probes(tmp_path, capsys):
             "arm": model,
             "model": model,
             "number": 0,
+            "task": "classification",
             "method": "linear",
             "by_layer": accuracies,
         }
