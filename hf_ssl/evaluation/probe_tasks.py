@@ -83,8 +83,10 @@ def methods_of(task: ProbeTask, given: Sequence[Method] | None, named: str = "--
         named: What the choice is called in errors.
 
     Raises:
-        ValueError: A task has no such method.
+        ValueError: There is no such task, or it has no such method.
     """
+    if task not in METHODS:
+        raise ValueError(f"Expected one of the tasks {', '.join(METHODS)}, got {task!r}.")
     if given is None:
         return [method for method in METHODS[task] if method not in _NO_DEFAULT]
     unknown = [method for method in given if method not in METHODS[task]]

@@ -83,6 +83,7 @@ def test_our_plans_are_whole(name):
             {"tasks": {"t": RECOGNITION | {"readers": ["linear"]}}},
             "no method linear .readers of 't'., only weighted_sum",
         ),
+        ({"tasks": {"t": RECOGNITION | {"probe": "words"}}}, "one of the tasks classification, .*got 'words'"),
         ({"tasks": {"t": {"script": "c.py"}}}, "metric and learning_rates"),
         ({"methods": TOTAL_TIME, "tasks": {"t": TUNING}}, "max_steps among the flags of the task 't'"),
         ({"methods": TOTAL_TIME, "tasks": {}}, "expected another method with untrained: slow"),
