@@ -28,6 +28,7 @@ from .blocked_attention import ScoreBias
 from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, as_pretraining_config
 from .dropout import Dropout
 from .input_checks import check_marks_real_steps, check_mask_type
+from .layer_norm import sum_gradients_in_float32
 from .masking import draw_mask_indices
 from .modeling_data2vec_pretraining import (
     Data2VecForPreTrainingOutput,
@@ -51,8 +52,13 @@ class FasterConvLayer(Data2VecAudioConvLayer):
 
 
 def faster_conv_layers(config: Data2VecAudioConfig) -> nn.ModuleList:
-    """The layers of a waveform encoder, to be put into one of transformers'."""
-    return nn.ModuleList(FasterConvLayer(config, layer_id) for layer_id in range(config.num_feat_extract_layers))
+    """The layers of a waveform encoder, to be put into one of transformers'.
+
+    Their layer norms are ours already, for [`apply_layer`] takes no others.
+    """
+    layers = nn.ModuleList(FasterConvLayer(config, layer_id) for layer_id in range(config.num_feat_extract_layers))
+    sum_gradients_in_float32(layers)
+    return layers
 
 
 class FasterAttention(Data2VecAudioAttention):

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+import torch
 from training_helpers import QUICK, SCRIPTS, load_script, write_recordings
 from transformers import AutoModelForMaskedLM, AutoTokenizer, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
 from hf_ssl import BestRqFeatureExtractor, BestRqForCTC
 from hf_ssl.health_and_probes import MEASURES
+from hf_ssl.models import strided_convolution
 from hf_ssl.report import REPORT_NAME
 from hf_ssl.training.finetuning import build_vocabulary, make_processor
 from hf_ssl.training.model_sizes import best_rq_config
@@ -175,6 +177,21 @@ def test_waveform_encoders_are_timed_side_by_side(capsys: pytest.CaptureFixture[
     assert ratios["transformers, float32"] == 1
     printed = capsys.readouterr().out
     assert all(arm in printed for arm in arms)
+
+
+def test_timed_waveform_encoder_takes_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of seven layers the fast path is taken in ours, and in no layer of transformers'."""
+    calls = []
+    fast = strided_convolution.convolve_and_normalize
+    monkeypatch.setattr(
+        strided_convolution, "convolve_and_normalize", lambda *args, **kwargs: calls.append(1) or fast(*args, **kwargs)
+    )
+    counts = {}
+    for arm in load_script("benchmarks/waveform_encoder").make_arms(8, False, "cpu"):
+        calls.clear()
+        arm.encoder(torch.randn(1, 800))
+        counts[arm.name] = len(calls)
+    assert counts == {"transformers, float32": 0, "ours, float32": 7}
 
 
 def test_ways_of_attention_are_timed_side_by_side(
