@@ -357,6 +357,15 @@ def make_model(family: Family, auto_class: str, attn_implementation: str | None 
     return family.classes[auto_class](config).eval()
 
 
+def make_training_inputs(family: Family, batch_size: int = 2) -> dict[str, torch.Tensor]:
+    """A batch that a pre-training class gives a loss for, whose masks are still to be drawn."""
+    inputs = family.make_inputs(batch_size, family.lengths[0])
+    if family.classes["AutoModelForPreTraining"] is hf_ssl.Data2VecTextForPreTraining:  # which gets masked tokens
+        is_masked = torch.arange(family.lengths[0]) % 3 == 1
+        inputs["labels"] = inputs["input_ids"].where(is_masked & inputs["attention_mask"].bool(), -100)
+    return inputs
+
+
 def opener(family: Family, auto_class: str) -> Any:
     """The class whose `from_pretrained` opens a folder as that of the family."""
     if auto_class == "AutoModelForPreTraining" and not family.has_auto_class:
