@@ -184,10 +184,28 @@ class MaskedBatchNorm(nn.BatchNorm1d):
     def forward(self, hidden_states: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:  # type: ignore[override]
         if frame_mask is None or not self.training:
             return super().forward(hidden_states.transpose(1, 2)).transpose(1, 2)
-        normalised = super().forward(hidden_states[frame_mask])
-        return torch.zeros_like(hidden_states, dtype=normalised.dtype).masked_scatter(
-            frame_mask.unsqueeze(-1), normalised
-        )
+        # written out: to gather the real frames, the host would have to wait in every layer for how many there are
+        is_padding = ~frame_mask.unsqueeze(-1)
+        count = frame_mask.sum().clamp_min(1)
+        frames = hidden_states.float() if hidden_states.element_size() == 2 else hidden_states
+        mean = frames.masked_fill(is_padding, 0).sum((0, 1)) / count
+        centred = (frames - mean).masked_fill(is_padding, 0)
+        variance = centred.square().sum((0, 1)) / count
+        self._track(mean, variance, count)
+        normalised = centred * (torch.rsqrt(variance + self.eps) * self.weight) + self.bias
+        return normalised.masked_fill(is_padding, 0).to(hidden_states.dtype)
+
+    @torch.no_grad()
+    def _track(self, mean: torch.Tensor, variance: torch.Tensor, count: torch.Tensor) -> None:
+        """Moves the statistics of evaluation towards a batch's, as torch does: with the unbiased variance."""
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        unbiased = variance * count / (count - 1).clamp_min(1)
+        self.running_mean.lerp_(mean.to(self.running_mean.dtype), self.momentum)
+        self.running_var.lerp_(unbiased.to(self.running_var.dtype), self.momentum)
+        self.num_batches_tracked.add_(1)
 
 
 class ConvolutionModule(nn.Module):

@@ -222,15 +222,32 @@ def test_chunks_that_make_no_sense() -> None:
             model(features, **options)
 
 
-def test_batch_norm_is_over_real_frames() -> None:
-    norm = MaskedBatchNorm(4).train()
-    frames = torch.randn(2, 6, 4)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_batch_norm_is_over_real_frames(dtype: torch.dtype) -> None:
+    """Output, gradients and statistics of torch's over the real frames alone, whatever is in the padding."""
+    torch.manual_seed(0)
+    norm, expected = MaskedBatchNorm(4).train(), torch.nn.BatchNorm1d(4).train()
+    for module in (norm, expected):
+        module.load_state_dict(norm.state_dict() | {"weight": torch.rand(4), "bias": torch.rand(4)})
+    expected.load_state_dict(norm.state_dict())
+    frames = (3 + 2 * torch.randn(2, 6, 4)).to(dtype)
     frame_mask = torch.arange(6) < torch.tensor([[6], [3]])
-    output = norm(frames, frame_mask)
-    expected = F.batch_norm(frames[frame_mask], None, None, training=True)
-    torch.testing.assert_close(output[frame_mask], expected)
+    ours, theirs = frames.clone().requires_grad_(), frames[frame_mask].requires_grad_()
+    ours_filled = ours.masked_fill(~frame_mask.unsqueeze(-1), torch.nan)
+    gradient = torch.randn(9, 4).to(dtype)
+    output, written_out = norm(ours_filled, frame_mask), expected(theirs)
+    assert output.dtype == dtype
     assert output[~frame_mask].abs().max() == 0
-    torch.testing.assert_close(norm.running_mean, 0.1 * frames[frame_mask].mean(0))
+    torch.testing.assert_close(output[frame_mask], written_out)
+    output[frame_mask].backward(gradient)
+    written_out.backward(gradient)
+    tolerance = {"atol": 1e-5, "rtol": 1e-4} if dtype == torch.float32 else {"atol": 0.02, "rtol": 0.05}
+    torch.testing.assert_close(ours.grad[frame_mask], theirs.grad, **tolerance)
+    assert ours.grad[~frame_mask].abs().max() == 0
+    for mine, other in zip(norm.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, **tolerance)
+    for mine, other in zip(norm.buffers(), expected.buffers(), strict=True):
+        torch.testing.assert_close(mine, other)
 
 
 def test_bad_inputs() -> None:
