@@ -6,6 +6,8 @@ from typing import NamedTuple
 import torch
 from torch.nn import functional as F
 
+from .input_checks import can_ask
+
 # Similarities that differ by less are equal: some roundings of float32.
 TIE = 1e-6
 
@@ -81,7 +83,7 @@ def _kmeans(
         centroids = torch.where(finished.view(-1, 1, 1), centroids, means)
         finished = finished | (movement <= tolerance)
         # on a CPU the answer is there already; elsewhere asking would stop the queue of work
-        if points.device.type == "cpu" and not torch.compiler.is_compiling() and bool(finished.all()):
+        if can_ask(points) and bool(finished.all()):
             break
     return Clusters(labels, centroids, counts, is_cluster)
 

@@ -1,8 +1,9 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Checks of what models are given: types and shapes, which cost nothing, and values where asking for them does not.
 
-Values lie on the device, and asking for them makes the host wait. What is checked of them is checked where a forward
-asks for the lengths of its batch anyway, or only on a CPU (`can_ask`), and never while a graph is made of the code.
+Values lie on the device, and asking for them makes the host wait. What is checked of them is checked together with
+the lengths of a batch, which a forward asks for once, or only on a CPU (`can_ask`), and never while a graph is made of
+the code.
 
 No input is searched for NaN: it goes through to outputs and loss, where the trainers look for it. The collators refuse
 it.
@@ -51,7 +52,7 @@ def check_integer_labels(labels: torch.Tensor) -> None:
 def check_marks_real_steps(
     name: str, marked: torch.Tensor, is_real: torch.Tensor | None, steps: str = "frames"
 ) -> None:
-    """Asks the device once, but not while a graph is made of the code.
+    """Checks that no padding is marked; on a CPU only.
 
     Args:
         name: The argument, for the error.
@@ -62,7 +63,7 @@ def check_marks_real_steps(
     Raises:
         ValueError: Padding is marked, which has no target.
     """
-    if is_real is None or torch.compiler.is_compiling():
+    if is_real is None or not can_ask(marked):
         return
     outside = int((marked & ~is_real).sum())
     if outside:

@@ -391,6 +391,8 @@ class BestRqForPreTrainingOutput(ModelOutput):
             Which frames are real; `None` if all are.
         local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`):
             What the convolutions make of the input with noise at hidden frames, without gradient, for monitors.
+        predicted_codes (`torch.LongTensor` of shape `(num_predicted, num_codebooks)`):
+            Those of `codes` that `logits` are the scores for.
     """
 
     loss: torch.Tensor | None = None
@@ -400,6 +402,7 @@ class BestRqForPreTrainingOutput(ModelOutput):
     mask_time_indices: torch.Tensor | None = None
     frame_mask: torch.Tensor | None = None
     local_features: torch.Tensor | None = None
+    predicted_codes: torch.Tensor | None = None
 
 
 class BestRqForPreTraining(BestRqPreTrainedModel):
@@ -477,8 +480,9 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
         local_features = self.best_rq.subsampling(hidden_features)
         frames = self.best_rq.dropout(local_features)
         encoded = self.best_rq.encoder(frames, frame_mask, self.best_rq.choose_chunks(), **kwargs)
-        logits = self.predict(encoded[prediction_mask])
-        loss = code_loss(logits, codes[prediction_mask], num_items_in_batch)
+        predicted = prediction_mask.nonzero(as_tuple=True)
+        logits, predicted_codes = self.predict(encoded[predicted]), codes[predicted]
+        loss = code_loss(logits, predicted_codes, num_items_in_batch)
 
         return BestRqForPreTrainingOutput(
             loss=loss,
@@ -488,6 +492,7 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
             local_features=local_features.detach(),
+            predicted_codes=predicted_codes,
         )
 
     @torch.no_grad()

@@ -183,7 +183,10 @@ class AttentionBias(nn.Module):
         distances = position_distances(positions)
         if num_extra_tokens > 0:
             distances = F.pad(distances, (num_extra_tokens, 0, num_extra_tokens, 0))
-        slopes = torch.tensor(alibi_slopes(self.config.num_attention_heads), device=positions.device)
+        # filled on the device, one by one: a list would have to be copied there, for which the host would wait
+        slopes = torch.stack(
+            [torch.full((), slope, device=positions.device) for slope in alibi_slopes(self.config.num_attention_heads)]
+        )
         return [ScoreBias(distances, slopes * scale) for scale in self.scale.float().clamp_min(0)]
 
 
@@ -428,6 +431,8 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
             The parts of `loss` where there are two.
         local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`, *optional*):
             What the student's convolutions make of the whole input, without gradient, for monitors; none of text.
+        predicted_targets (`torch.FloatTensor` of shape `(num_predicted, hidden_size)`):
+            Those of `targets` that `predictions` are compared with.
 
     A frame of an image is a patch.
     """
@@ -441,6 +446,7 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
     regression_loss: torch.Tensor | None = None
     cls_loss: torch.Tensor | None = None
     local_features: torch.Tensor | None = None
+    predicted_targets: torch.Tensor | None = None
 
 
 class EncodedFrames(NamedTuple):
@@ -473,6 +479,24 @@ def make_decoder_1d(config: Data2Vec2SequenceConfig) -> ConvDecoder1d:
         num_projections=config.decoder_num_projections,
         projection_ratio=config.decoder_projection_ratio,
     )
+
+
+def find_predicted(prediction_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
+    """Where a mask `(batch_size, num_masks, sequence_length)` is `True`, which the host has to wait for: number of the
+    masked copy, from 0 to `batch_size * num_masks - 1`, and time, `(num_predicted,)` each."""
+    return prediction_mask.flatten(0, 1).nonzero(as_tuple=True)
+
+
+def gather_targets(targets: torch.Tensor, predicted: tuple[torch.Tensor, ...], num_masks: int) -> torch.Tensor:
+    """Targets at predicted frames, `(num_predicted, hidden_size)`.
+
+    Args:
+        targets: `(batch_size, sequence_length, hidden_size)`, which all copies of an utterance share.
+        predicted: From [`find_predicted`].
+        num_masks: Copies of an utterance.
+    """
+    copies, times = predicted
+    return targets[copies // num_masks, times]
 
 
 class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedModel):
@@ -546,7 +570,7 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
         local_features: torch.Tensor,
         frame_mask: torch.Tensor | None,
         mask_time_indices: torch.Tensor,
-        prediction_mask: torch.Tensor,
+        predicted: tuple[torch.Tensor, ...],
         mask_noise: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Encodes the visible frames of every masked copy and decodes the hidden ones (sections 3.2 and 3.3).
@@ -555,7 +579,7 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
             local_features: `(batch_size, sequence_length, hidden_size)`, shared by all copies of an utterance.
             frame_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
             mask_time_indices: `(batch_size, num_masks, sequence_length)`, `True` at hidden frames.
-            prediction_mask: Same shape, `True` at the frames to predict.
+            predicted: The frames to predict, from [`find_predicted`].
             mask_noise: `(batch_size, num_masks, sequence_length, hidden_size)`: what the decoder sees at hidden
                 frames; drawn if absent.
 
@@ -563,7 +587,7 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
             `(num_predicted, hidden_size)`.
         """
         encoded = self.encode_visible(local_features, frame_mask, mask_time_indices)
-        return self.predict_hidden(encoded, prediction_mask, mask_noise)
+        return self.predict_hidden(encoded, predicted, mask_noise)
 
     def encode_visible(
         self, local_features: torch.Tensor, frame_mask: torch.Tensor | None, mask_time_indices: torch.Tensor
@@ -585,7 +609,7 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
         )
 
     def predict_hidden(
-        self, encoded: EncodedFrames, prediction_mask: torch.Tensor, mask_noise: torch.Tensor | None = None
+        self, encoded: EncodedFrames, predicted: tuple[torch.Tensor, ...], mask_noise: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The second half of `student_predictions`: noise where frames are hidden, and the decoder."""
         visible, hidden_states = encoded.visible_frames.visible, encoded.hidden_states
@@ -594,7 +618,7 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
         else:
             noise = mask_noise.flatten(0, 1).to(hidden_states.dtype)
         decoded = self.decoder(scatter_visible(hidden_states, visible, noise), encoded.decoder_mask)
-        return self.decoder.project(decoded[prediction_mask.flatten(0, 1)])
+        return self.decoder.project(decoded[predicted])
 
     def _hide_frames(self, features: torch.Tensor, hidden_mask: torch.Tensor) -> torch.Tensor:
         """What stands at hidden frames for stages that see them, as convolutional positions do; no others are."""

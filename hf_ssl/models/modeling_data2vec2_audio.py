@@ -23,6 +23,8 @@ from .modeling_data2vec2 import (
     Data2Vec2PreTrainedModel,
     Data2Vec2SequenceObjective,
     Data2Vec2Trunk,
+    find_predicted,
+    gather_targets,
     make_decoder_1d,
 )
 from .size_checks import check_layers
@@ -282,11 +284,10 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2Seque
         prediction_mask = self._prediction_mask(labels, mask_time_indices, frame_mask)
 
         targets = self.teacher_targets(input_values, local_features, frame_mask)
-        predictions = self.student_predictions(
-            local_features, frame_mask, mask_time_indices, prediction_mask, mask_noise
-        )
-        masked_targets = targets.unsqueeze(1).expand(-1, prediction_mask.shape[1], -1, -1)[prediction_mask]
-        loss = self.regression_loss(predictions, masked_targets, num_items_in_batch)
+        predicted = find_predicted(prediction_mask)
+        predictions = self.student_predictions(local_features, frame_mask, mask_time_indices, predicted, mask_noise)
+        predicted_targets = gather_targets(targets, predicted, prediction_mask.shape[1])
+        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
 
         return Data2Vec2ForPreTrainingOutput(
             loss=loss,
@@ -295,6 +296,7 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2Seque
             prediction_mask=prediction_mask,
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
+            predicted_targets=predicted_targets,
             local_features=local_features.detach(),
         )
 

@@ -30,6 +30,8 @@ from .modeling_data2vec2 import (
     Data2Vec2PreTrainedModel,
     Data2Vec2PreTrainingObjective,
     Data2Vec2Trunk,
+    find_predicted,
+    gather_targets,
 )
 from .torch_init import init_like_torch
 
@@ -251,9 +253,10 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
 
         targets = self.teacher_targets(pixel_values, local_features, None)
         encoded = self.encode_visible(local_features, None, bool_masked_pos)
-        predictions = self.predict_hidden(encoded, prediction_mask, mask_noise)
-        masked_targets = targets.unsqueeze(1).expand(-1, prediction_mask.shape[1], -1, -1)[prediction_mask]
-        regression_loss = self.regression_loss(predictions, masked_targets, num_items_in_batch)
+        predicted = find_predicted(prediction_mask)
+        predictions = self.predict_hidden(encoded, predicted, mask_noise)
+        predicted_targets = gather_targets(targets, predicted, prediction_mask.shape[1])
+        regression_loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
         share = 1.0 if num_items_in_batch is None else predictions.shape[0] / at_least_one(num_items_in_batch)
         cls_loss = self.cls_loss(encoded.extra_tokens, targets) * share
 
@@ -263,6 +266,7 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
             targets=targets,
             prediction_mask=prediction_mask,
             mask_time_indices=bool_masked_pos,
+            predicted_targets=predicted_targets,
             regression_loss=regression_loss,
             cls_loss=cls_loss,
             # without the positions, which tell patches apart whatever is in them

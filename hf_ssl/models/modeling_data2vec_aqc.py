@@ -327,6 +327,8 @@ class Data2VecAqcForPreTrainingOutput(ModelOutput):
             Which frames are real; `None` if all are.
         local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`):
             What the student's convolutions make of the clean view, without gradient, for monitors.
+        predicted_targets (`torch.FloatTensor` of shape `(num_predicted, hidden_size)`):
+            Those of `targets` that `predictions` are compared with.
     """
 
     loss: torch.Tensor | None = None
@@ -350,6 +352,7 @@ class Data2VecAqcForPreTrainingOutput(ModelOutput):
     mask_time_indices: torch.Tensor | None = None
     frame_mask: torch.Tensor | None = None
     local_features: torch.Tensor | None = None
+    predicted_targets: torch.Tensor | None = None
 
 
 class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrainedModel):
@@ -432,7 +435,8 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
 
         targets = self.teacher_targets(input_values, clean.projected, frame_mask)
         encoded = self.encode_masked(augmented.projected, frame_mask, mask_time_indices, **kwargs)
-        predictions = self.final_proj(encoded[prediction_mask])
+        predicted = prediction_mask.nonzero(as_tuple=True)
+        predictions = self.final_proj(encoded[predicted])
         slots = find_visible_frames(prediction_mask)
         features = SlotFeatures(
             clean=gather_frames(clean.normalized, slots.positions),
@@ -445,7 +449,8 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
         )
         contrast = self.contrast(features, self.teacher.num_updates, draws or ContrastiveDraws())
 
-        losses = self._losses(predictions, targets[prediction_mask], contrast)
+        predicted_targets = targets[predicted]
+        losses = self._losses(predictions, predicted_targets, contrast)
         losses["features_penalty"] = self._features_penalty(clean.raw, frame_mask)
         return Data2VecAqcForPreTrainingOutput(
             loss=self._weighted_loss(losses, len(predictions), num_items_in_batch),
@@ -458,6 +463,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
             local_features=clean.projected.detach(),
+            predicted_targets=predicted_targets,
         )
 
     def local_features(

@@ -191,8 +191,10 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         prediction_mask = checked_prediction_mask(labels, mask_time_indices, "mask_time_indices", frame_mask)
 
         targets = self.teacher_targets(input_values, features, frame_mask)
-        predictions = self.student_predictions(features, frame_mask, mask_time_indices, prediction_mask)
-        loss = self.regression_loss(predictions, targets[prediction_mask], num_items_in_batch)
+        predicted = prediction_mask.nonzero(as_tuple=True)
+        predictions = self.student_predictions(features, frame_mask, mask_time_indices, predicted)
+        predicted_targets = targets[predicted]
+        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
 
         return Data2VecForPreTrainingOutput(
             loss=loss,
@@ -202,6 +204,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
             local_features=features.detach(),
+            predicted_targets=predicted_targets,
         )
 
     @torch.no_grad()
@@ -230,7 +233,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         features: torch.Tensor,
         frame_mask: torch.Tensor | None,
         mask_time_indices: torch.Tensor,
-        prediction_mask: torch.Tensor,
+        predicted: tuple[torch.Tensor, ...],
     ) -> torch.Tensor:
         """Encodes the features with hidden frames replaced by the mask embedding (section 3.1).
 
@@ -238,7 +241,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
             features: As projected, `(batch_size, sequence_length, hidden_size)`.
             frame_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
             mask_time_indices: `(batch_size, sequence_length)`, `True` at hidden frames.
-            prediction_mask: Same shape, `True` at the frames to predict.
+            predicted: Utterances and times of the frames to predict, `(num_predicted,)` each.
 
         Returns:
             `(num_predicted, hidden_size)`.
@@ -249,7 +252,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         mask_embedding = student.masked_spec_embed.to(hidden_states.dtype)
         hidden_states = torch.where(mask_time_indices.unsqueeze(-1), mask_embedding, hidden_states)
         encoded = student.encoder(hidden_states, attention_mask=frame_mask).last_hidden_state
-        return self.final_proj(encoded[prediction_mask])
+        return self.final_proj(encoded[predicted])
 
     def _checked_mask(
         self, mask_time_indices: torch.Tensor | None, features: torch.Tensor, frame_mask: torch.Tensor | None

@@ -46,6 +46,8 @@ class Data2VecForPreTrainingOutput(ModelOutput):
             Which positions are real; `None` if all are.
         local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`, *optional*):
             What the student's convolutions make of the whole waveform or image, without gradient, for monitors.
+        predicted_targets (`torch.FloatTensor` of shape `(num_predicted, hidden_size)`):
+            Those of `targets` that `predictions` are compared with.
     """
 
     loss: torch.Tensor | None = None
@@ -55,6 +57,7 @@ class Data2VecForPreTrainingOutput(ModelOutput):
     mask_time_indices: torch.Tensor | None = None
     frame_mask: torch.Tensor | None = None
     local_features: torch.Tensor | None = None
+    predicted_targets: torch.Tensor | None = None
 
 
 class Data2VecPreTrainingObjective(SelfDistillationModel):

@@ -97,8 +97,10 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
 
         targets = self.teacher_targets(torch.where(prediction_mask, labels, input_ids), **inputs)  # type: ignore[arg-type]
         encoded = self.data2vec_text(input_ids, **inputs).last_hidden_state
-        predictions = self.regression_head(encoded[prediction_mask])
-        loss = self.regression_loss(predictions, targets[prediction_mask], num_items_in_batch)
+        predicted = prediction_mask.nonzero(as_tuple=True)
+        predictions = self.regression_head(encoded[predicted])
+        predicted_targets = targets[predicted]
+        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
 
         return Data2VecForPreTrainingOutput(
             loss=loss,
@@ -107,6 +109,7 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
             prediction_mask=prediction_mask,
             mask_time_indices=prediction_mask,
             frame_mask=token_mask,
+            predicted_targets=predicted_targets,
         )
 
     def _check_tokens(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> None:

@@ -81,8 +81,10 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
         prediction_mask = checked_prediction_mask(labels, bool_masked_pos, "bool_masked_pos")
 
         targets = self.teacher_targets(pixel_values)
-        predictions = self.student_predictions(pixel_values, bool_masked_pos, prediction_mask)
-        loss = self.regression_loss(predictions, targets[prediction_mask], num_items_in_batch)
+        predicted = prediction_mask.nonzero(as_tuple=True)
+        predictions = self.student_predictions(pixel_values, bool_masked_pos, predicted)
+        predicted_targets = targets[predicted]
+        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
 
         return Data2VecForPreTrainingOutput(
             loss=loss,
@@ -91,6 +93,7 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
             prediction_mask=prediction_mask,
             mask_time_indices=bool_masked_pos,
             local_features=self.local_features(pixel_values),
+            predicted_targets=predicted_targets,
         )
 
     @torch.no_grad()
@@ -121,15 +124,15 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
         return self._average_layers([layer[:, 1:] for layer in encoded.hidden_states[1:]], None)
 
     def student_predictions(
-        self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor, prediction_mask: torch.Tensor
+        self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor, predicted: tuple[torch.Tensor, ...]
     ) -> torch.Tensor:
-        """Encodes the image with masked patches and regresses those that are predicted; `(num_predicted,
-        hidden_size)`."""
+        """Encodes the image with masked patches and regresses those of `predicted`, indices of images and of patches;
+        `(num_predicted, hidden_size)`."""
         student = self.data2vec_vision
         pixel_values = pixel_values.to(self.final_proj.weight.dtype)
         embeddings, _ = student.embeddings(pixel_values, bool_masked_pos=bool_masked_pos)
         encoded = student.encoder(embeddings, resolution=pixel_values.shape[2:]).last_hidden_state
-        return self.final_proj(self.layernorm(encoded[:, 1:][prediction_mask]))
+        return self.final_proj(self.layernorm(encoded[:, 1:][predicted]))
 
     def regression_loss(
         self, predictions: torch.Tensor, targets: torch.Tensor, num_predicted: torch.Tensor | int | None = None

@@ -10,9 +10,15 @@ from torch.distributed.tensor import DTensor
 from torch.nn import functional as F
 from transformers import PreTrainedConfig
 
+from .input_checks import can_ask
+
 # How often the student may change before a teacher that was not updated is an error. More than one, because an
 # optimizer may legitimately touch a parameter in several in-place operations between two forwards.
 MAX_STALE_STEPS = 4
+
+# Every how many checks the count of these steps is asked for where asking makes the host wait for a device. An update
+# starts the count again, so that without long accumulation it is never asked for.
+CHECKS_PER_QUESTION = 16
 
 HALF_PRECISION = (torch.float16, torch.bfloat16)
 
@@ -52,8 +58,7 @@ class EMATeacher(nn.Module):
         # also where the student is made in half precision, as by `from_config(config, dtype=torch.bfloat16)`
         super()._apply(lambda tensor: tensor.float() if tensor.dtype in HALF_PRECISION else tensor)
         self.register_buffer("num_updates", torch.zeros((), dtype=torch.long))
-        self._seen_values: torch.Tensor | None = None
-        self._stale_steps = 0
+        self._start_counting(None)
         self.freeze()
 
     def freeze(self) -> None:
@@ -83,8 +88,7 @@ class EMATeacher(nn.Module):
         for name, module in student.items():
             self.get_submodule(name).load_state_dict(module.state_dict())  # with the buffers, such as fixed scales
         self.num_updates.zero_()
-        self._stale_steps = 0
-        self._seen_values = None
+        self._start_counting(None)
 
     @torch.no_grad()
     def update(self, student: Mapping[str, nn.Module], decay: float) -> None:
@@ -99,20 +103,30 @@ class EMATeacher(nn.Module):
             current = [theirs.to(mine.dtype) for mine, theirs in pairs]
             torch._foreach_lerp_(averages, current, 1 - decay)
         self.num_updates += 1
-        self._stale_steps = 0
-        self._seen_values = self._student_values(student)
+        self._start_counting(self._student_values(student))
+
+    def _start_counting(self, values: torch.Tensor | None) -> None:
+        """How often the student was optimised without an update is counted on the device, from its `values` on."""
+        self._seen_values = values
+        self._stale_steps: torch.Tensor | int = 0
+        self._unanswered_checks = 0
 
     def assert_updated(self, student: Mapping[str, nn.Module]) -> None:
         """Raises if the student has been trained for some steps while the teacher was left behind.
 
-        Called at every training forward. It compares a few values of the student with those of the forward before.
+        Called at every training forward. It compares a few values of the student with those of the forward before; on
+        a GPU its answer is read every `CHECKS_PER_QUESTION` calls.
         """
         values = self._student_values(student)
         if values.is_meta:  # a model without weights is not trained
             return
-        if self._seen_values is None or not torch.equal(self._seen_values.to(values), values):
-            self._stale_steps += self._seen_values is not None
-            self._seen_values = values
+        if self._seen_values is not None:
+            self._stale_steps = self._stale_steps + _differ(self._seen_values, values)
+        self._seen_values = values
+        self._unanswered_checks += 1
+        if not can_ask(values) and self._unanswered_checks < CHECKS_PER_QUESTION:
+            return
+        self._unanswered_checks, self._stale_steps = 0, int(self._stale_steps)
         if self._stale_steps >= MAX_STALE_STEPS:
             raise RuntimeError(
                 f"The student has been optimised {self._stale_steps} times since its teacher was last updated, so the "
@@ -139,6 +153,11 @@ class EMATeacher(nn.Module):
             for name, module in student.items()
             for pair in zip(self.get_submodule(name).parameters(), module.parameters(), strict=True)
         ]
+
+
+def _differ(before: torch.Tensor, now: torch.Tensor) -> torch.Tensor | bool:
+    """Whether values changed, or are others altogether; a scalar on the device."""
+    return before.shape != now.shape or (before.to(now) != now).any()
 
 
 def _configurations(module: nn.Module) -> dict[int, PreTrainedConfig]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-from .input_checks import check_attention_mask, is_integer
+from .input_checks import can_ask, check_attention_mask, is_integer
 
 
 def check_token_shapes(
@@ -50,7 +50,7 @@ def check_no_position_ids(further_inputs: Mapping[str, Any]) -> None:
 
 
 def check_token_ids(input_ids: torch.Tensor, vocab_size: int) -> None:
-    """Checks types and, unless a graph is being made, which must not ask for values, the values.
+    """Checks types and, on a CPU only, the values.
 
     Raises:
         ValueError: These are no ids of tokens of the model.
@@ -60,7 +60,7 @@ def check_token_ids(input_ids: torch.Tensor, vocab_size: int) -> None:
             f"Token ids must be integers, but are {input_ids.dtype}. Token embeddings go to `inputs_embeds`, where "
             "the model takes them."
         )
-    if torch.compiler.is_compiling():
+    if not can_ask(input_ids):
         return
     smallest, largest = (int(bound) for bound in input_ids.aminmax())
     if smallest < 0 or largest >= vocab_size:

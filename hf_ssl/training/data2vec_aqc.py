@@ -42,7 +42,7 @@ class Data2VecAqcTrainer(SelfDistillationTrainer):
         assert outputs.codes is not None
         assert outputs.slot_mask is not None
         codebook_size = self.accelerator.unwrap_model(self.model).config.num_codevectors_per_group
-        self._code_counts += code_counts(outputs.codes[outputs.slot_mask], codebook_size)
+        self._code_counts += code_counts(outputs.codes, codebook_size, outputs.slot_mask)
 
     def _read_meters(self) -> dict[str, float]:
         """Also figures of all codes since the last log, averaged over codebooks."""

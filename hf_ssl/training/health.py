@@ -2,8 +2,9 @@
 """Guards: each knows one way in which pre-training goes wrong, names it in plain words, and warns or stops.
 
 They are callbacks of any `transformers.Trainer`. Those that read figures from the log find them in the logs of
-[`~hf_ssl.training.PreTrainingTrainer`] and its kin, and keep silent about what a log does not have. All of them look
-at what is logged anyway: between logs nothing is read back from the device.
+[`~hf_ssl.training.PreTrainingTrainer`] and its kin, and keep silent about what a log does not have. They look at what
+is logged anyway, and read nothing back from the device between logs; but [`NonFiniteGradientCallback`] has to know
+before each optimizer step.
 """
 
 import math

@@ -104,19 +104,22 @@ def masked_accuracy(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
     return (logits.argmax(dim=-1) == codes).float().mean()
 
 
-def code_counts(codes: torch.Tensor, codebook_size: int) -> torch.Tensor:
-    """How often each code occurs; counts of several batches and processes may be added up.
+def code_counts(codes: torch.Tensor, codebook_size: int, is_real: torch.Tensor | None = None) -> torch.Tensor:
+    """How often each code occurs; counts of several batches and processes may be added up. Nothing waits for a GPU.
 
     Args:
-        codes: `(num_vectors, num_codebooks)`.
+        codes: `(..., num_codebooks)`.
         codebook_size: Codes per codebook.
+        is_real: `(...)`, `True` at the vectors that count; `None` if all do.
 
     Returns:
         `(num_codebooks, codebook_size)`, long.
     """
     num_codebooks = codes.shape[-1]
     offsets = torch.arange(num_codebooks, device=codes.device) * codebook_size
-    counts = torch.bincount((codes + offsets).flatten(), minlength=num_codebooks * codebook_size)
+    ones = torch.ones_like(codes) if is_real is None else is_real.unsqueeze(-1).expand_as(codes).long()
+    counts = torch.zeros(num_codebooks * codebook_size, dtype=torch.long, device=codes.device)
+    counts.scatter_add_(0, (codes + offsets).flatten(), ones.flatten())
     return counts.view(num_codebooks, codebook_size)
 
 

@@ -431,19 +431,16 @@ class SelfDistillationTrainer(PreTrainingTrainer):
         self, outputs: Data2Vec2ForPreTrainingOutput | Data2VecForPreTrainingOutput
     ) -> dict[str, torch.Tensor]:
         """Standard deviations as published, variance between utterances, and how much was masked and encoded."""
-        assert outputs.prediction_mask is not None
         assert outputs.mask_time_indices is not None
         assert outputs.predictions is not None
+        assert outputs.predicted_targets is not None
         assert outputs.targets is not None
         # with or without a dimension of masked copies
-        prediction_mask = outputs.prediction_mask.view(len(outputs.targets), -1, outputs.targets.shape[1])
-        num_masks = prediction_mask.shape[1]
-        targets = outputs.targets.unsqueeze(1).expand(-1, num_masks, -1, -1)[prediction_mask]
-        masked = outputs.mask_time_indices.view_as(prediction_mask).float()
+        masked = outputs.mask_time_indices.view(len(outputs.targets), -1, outputs.targets.shape[1]).float()
         real = torch.ones_like(masked) if outputs.frame_mask is None else outputs.frame_mask.unsqueeze(1).float()
-        masked_share = masked.sum() / (real.sum() * (num_masks if outputs.frame_mask is not None else 1))
+        masked_share = masked.sum() / (real.sum() * (masked.shape[1] if outputs.frame_mask is not None else 1))
         return {
-            "target_std": feature_std(targets),
+            "target_std": feature_std(outputs.predicted_targets),
             "prediction_std": feature_std(outputs.predictions),
             "between_utterance_share": between_utterance_share(outputs.targets, outputs.frame_mask),
             "masked_share": masked_share,
@@ -478,7 +475,7 @@ class ImageSelfDistillationTrainer(SelfDistillationTrainer):
 
     def num_samples(self, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
         """Images in a batch."""
-        return torch.tensor(len(inputs["pixel_values"]), device=self.args.device)
+        return torch.full((), len(inputs["pixel_values"]), device=self.args.device)
 
     def step_metrics(self, outputs: Any) -> dict[str, torch.Tensor]:
         """Also the share of the CLS token in the loss, of which data2vec has none."""
@@ -504,13 +501,12 @@ class BestRqTrainer(PreTrainingTrainer):
     def step_metrics(self, outputs: BestRqForPreTrainingOutput) -> dict[str, torch.Tensor]:
         """Share of predicted codes that are right, and how much was masked."""
         assert outputs.logits is not None
-        assert outputs.codes is not None
-        assert outputs.prediction_mask is not None
+        assert outputs.predicted_codes is not None
         assert outputs.mask_time_indices is not None
         masked = outputs.mask_time_indices
         num_frames = masked.numel() if outputs.frame_mask is None else outputs.frame_mask.sum()
         return {
-            "masked_accuracy": masked_accuracy(outputs.logits, outputs.codes[outputs.prediction_mask]),
+            "masked_accuracy": masked_accuracy(outputs.logits, outputs.predicted_codes),
             "masked_share": masked.sum() / num_frames,
         }
 
@@ -529,8 +525,8 @@ class BestRqTrainer(PreTrainingTrainer):
     def _record(self, inputs: Mapping[str, torch.Tensor], outputs: BestRqForPreTrainingOutput) -> None:
         super()._record(inputs, outputs)
         assert outputs.codes is not None
-        codes = outputs.codes.flatten(0, 1) if outputs.frame_mask is None else outputs.codes[outputs.frame_mask]
-        self._code_counts += code_counts(codes, self.accelerator.unwrap_model(self.model).config.codebook_size)
+        codebook_size = self.accelerator.unwrap_model(self.model).config.codebook_size
+        self._code_counts += code_counts(outputs.codes, codebook_size, outputs.frame_mask)
 
     def _read_meters(self) -> dict[str, float]:
         """Also figures of all codes of real frames since the last log, masked or not: masks do not depend on them."""

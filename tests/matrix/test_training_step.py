@@ -1,13 +1,25 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""A training step of every family under autocast: which hand-written functions run, and how near its gradients are."""
+"""A training step of every family: which hand-written functions run under autocast, how near its gradients are to
+those in float32, and how often a GPU's host would wait."""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 import pytest
 import torch
 from families import FAMILIES, FAMILY_NAMES, Family, make_training_inputs
 from fast_paths import FUNCTIONS, functions_that_run
-from transformers import PreTrainedModel
+from host_waits import counted_waits
+from transformers import PreTrainedModel, TrainingArguments
+
+from hf_ssl.training.data2vec_aqc import Data2VecAqcTrainer
+from hf_ssl.training.trainer import (
+    BestRqTrainer,
+    ImageSelfDistillationTrainer,
+    PreTrainingTrainer,
+    SelfDistillationTrainer,
+    TextSelfDistillationTrainer,
+)
 
 # Layer norms are torch's where hidden states stay in float32, as they do behind tables of embeddings. The encoders for
 # text and images of data2vec are transformers'.
@@ -60,3 +72,77 @@ def test_gradients_under_autocast_are_near_those_in_float32(family: Family) -> N
     assert torch.isfinite(gradients[1]).all()
     torch.testing.assert_close(losses[1], losses[0], rtol=0.05, atol=0)
     assert torch.cosine_similarity(*gradients, dim=0) > 0.98
+
+
+# What a step still has to ask a device for: whether padding is right ("tolist", in one answer with the lengths), which
+# positions are predicted ("nonzero"), how many are visible or in a batch's longest row of predicted ones
+# ("_local_scalar_dense"), and, twice in transformers' masks of attention, whether there is padding at all.
+WAITS = {
+    "data2vec2-audio": {"tolist": 1, "nonzero": 1, "_local_scalar_dense": 1},
+    "data2vec2-vision": {"nonzero": 1, "_local_scalar_dense": 1},
+    "data2vec2-text": {"tolist": 1, "nonzero": 1, "_local_scalar_dense": 1},
+    "best-rq": {"tolist": 1, "nonzero": 1},
+    "data2vec-audio": {"tolist": 1, "nonzero": 1, "_local_scalar_dense": 2},
+    "data2vec-aqc": {"tolist": 1, "nonzero": 1, "_local_scalar_dense": 3},
+    "data2vec-text": {"tolist": 1, "nonzero": 1, "_local_scalar_dense": 2},
+    "data2vec-vision": {"nonzero": 1},
+}
+
+
+def masked_inputs(family: Family, model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """A batch with masks and labels, as collators give them."""
+    inputs = make_training_inputs(family)
+    if "labels" in inputs:
+        return inputs
+    mask = model(**inputs).mask_time_indices
+    name = "bool_masked_pos" if "pixel_values" in inputs else "mask_time_indices"
+    return inputs | {name: mask, "labels": torch.where(mask, 0, -100)}
+
+
+TRAINERS: dict[str, type[PreTrainingTrainer]] = {
+    "data2vec2-vision": ImageSelfDistillationTrainer,
+    "data2vec-vision": ImageSelfDistillationTrainer,
+    "data2vec2-text": TextSelfDistillationTrainer,
+    "data2vec-text": TextSelfDistillationTrainer,
+    "best-rq": BestRqTrainer,
+    "data2vec-aqc": Data2VecAqcTrainer,
+}
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
+def test_a_step_waits_no_more_often_than_it_must(family: Family) -> None:
+    model = make_model(family, dropout=0.1)
+    inputs = masked_inputs(family, model)
+    if family.has_teacher:
+        model.update_teacher(step=1)
+    with counted_waits() as waits:
+        model.train()
+        model(**inputs).loss.backward()
+        if family.has_teacher:
+            model.update_teacher(step=2)
+    assert waits == WAITS[family.name]
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
+def test_recording_figures_waits_for_nothing(family: Family, tmp_path: Path) -> None:
+    model = make_model(family, dropout=0.0)
+    arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
+    trainer = TRAINERS.get(family.name, SelfDistillationTrainer)(model=model, args=arguments)
+    inputs = masked_inputs(family, model)
+    outputs = model(**inputs)
+    with counted_waits() as waits:
+        trainer._record(inputs, outputs)
+    assert not waits
+    assert all(torch.isfinite(total) for total in trainer._sums.values())
+
+
+def test_batch_norm_of_real_frames_waits_in_no_layer() -> None:
+    torch.manual_seed(0)
+    (family,) = (family for family in FAMILIES if family.name == "best-rq")
+    config = family.make_config()
+    config.conv_norm = "batch"
+    model = family.classes["AutoModelForPreTraining"](config).train()
+    inputs = masked_inputs(family, model)
+    with counted_waits() as waits:
+        model(**inputs).loss.backward()
+    assert waits == WAITS[family.name]

@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from hf_ssl import BestRqConfig, Data2Vec2AudioConfig, Data2Vec2AudioModel
-from hf_ssl.models.input_checks import check_classes, check_several_labels, shortest_right_padded
+from hf_ssl.models.input_checks import (
+    check_classes,
+    check_marks_real_steps,
+    check_several_labels,
+    shortest_right_padded,
+)
 from hf_ssl.models.losses import mean_over_items
 from hf_ssl.models.quantizers import RandomProjectionQuantizer
 from hf_ssl.models.token_checks import check_texts, check_token_ids
@@ -23,6 +28,16 @@ def test_right_padding_of_any_type(dtype: torch.dtype) -> None:
 def test_other_padding_is_refused(row: list) -> None:
     with pytest.raises(ValueError, match="ones, for what is real, and then zeros"):
         shortest_right_padded(torch.tensor([row, [1] * 3]))
+
+
+def test_marked_frames_are_real_ones() -> None:
+    mask = torch.tensor([[True, False, True], [False, True, False]])
+    frame_mask = torch.tensor([[True, True, False], [True, True, True]])
+    check_marks_real_steps("mask_time_indices", mask, None)
+    check_marks_real_steps("mask_time_indices", mask & frame_mask, frame_mask)
+    with pytest.raises(ValueError, match="`mask_time_indices` marks 1 padded frames"):
+        check_marks_real_steps("mask_time_indices", mask, frame_mask)
+    check_marks_real_steps("mask_time_indices", mask.to("meta"), frame_mask.to("meta"))  # which would have to be asked
 
 
 def test_a_loss_without_items_is_zero() -> None:

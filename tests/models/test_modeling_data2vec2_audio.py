@@ -33,6 +33,7 @@ from hf_ssl import (
     Data2Vec2AudioModel,
 )
 from hf_ssl.models.audio_heads import pool_statistics
+from hf_ssl.models.modeling_data2vec2 import find_predicted
 
 AUTO_CLASSES: dict[type[PreTrainedModel], type] = {
     Data2Vec2AudioModel: AutoModel,
@@ -225,11 +226,11 @@ def test_hidden_frames_do_not_reach_the_student(make_model: Callable) -> None:
     mask[..., 10:20] = True
     noise = torch.zeros(1, 1, 42, HIDDEN_SIZE)
     features = torch.randn(1, 42, HIDDEN_SIZE)
-    expected = model.student_predictions(features, None, mask, mask, noise)
+    expected = model.student_predictions(features, None, mask, find_predicted(mask), noise)
     features[:, 10:20] = 100
-    assert torch.equal(model.student_predictions(features, None, mask, mask, noise), expected)
+    assert torch.equal(model.student_predictions(features, None, mask, find_predicted(mask), noise), expected)
     features[:, 20] = 100
-    assert not torch.allclose(model.student_predictions(features, None, mask, mask, noise), expected)
+    assert not torch.allclose(model.student_predictions(features, None, mask, find_predicted(mask), noise), expected)
 
 
 def test_labels_choose_what_is_predicted(make_model: Callable, make_batch: Callable) -> None:

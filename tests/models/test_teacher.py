@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from host_waits import counted_waits
 from safetensors.torch import load_file, save_file
 from torch import nn
 from torch.nn import functional as F
 from transformers import AutoModelForPreTraining
 
 from hf_ssl import Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
+from hf_ssl.models import teacher as teacher_module
 from hf_ssl.models.modeling_data2vec2 import Data2Vec2Attention
-from hf_ssl.models.teacher import MAX_STALE_STEPS, EMATeacher, average_layers, ema_decay
+from hf_ssl.models.teacher import CHECKS_PER_QUESTION, MAX_STALE_STEPS, EMATeacher, average_layers, ema_decay
 
 SCOPES = {
     "trunk": ["trunk"],
@@ -305,6 +307,38 @@ def test_a_parameter_without_elements_does_not_hide_a_forgotten_update() -> None
         student.linear.weight.data.add_(1)
     with pytest.raises(RuntimeError, match="times since its teacher was last updated"):
         teacher.assert_updated({"student": student})
+
+
+def test_a_forgotten_update_is_found_where_asking_costs_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a GPU: the steps are counted there, and asked for now and then; never while there are updates."""
+    monkeypatch.setattr(teacher_module, "can_ask", lambda tensor: False)
+    student = {"student": nn.Linear(3, 3)}
+    teacher = EMATeacher(student)
+
+    def train_a_step() -> None:
+        teacher.assert_updated(student)
+        student["student"].weight.data.add_(1)
+
+    with counted_waits() as waits:
+        for _ in range(3):
+            for _ in range(CHECKS_PER_QUESTION - 1):
+                train_a_step()
+            teacher.update(student, 0.5)
+    assert not waits
+    for _ in range(CHECKS_PER_QUESTION - 1):
+        train_a_step()
+    with pytest.raises(RuntimeError, match=f"optimised {CHECKS_PER_QUESTION - 1} times since its teacher"):
+        train_a_step()
+
+
+def test_other_values_than_before_are_a_step() -> None:
+    """What is watched may change its size, as when the first parameter is frozen."""
+    student = {"student": nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 1))}
+    teacher = EMATeacher(student)
+    teacher.assert_updated(student)
+    student["student"][0].requires_grad_(False)
+    teacher.assert_updated(student)
+    assert teacher._stale_steps == 1
 
 
 def test_a_resynchronised_teacher_is_not_stale(make_model: Callable, make_batch: Callable) -> None:

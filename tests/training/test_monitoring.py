@@ -74,6 +74,13 @@ def test_counts_add_up_over_batches() -> None:
     assert torch.equal(code_counts(codes[:1], 4) + code_counts(codes[1:], 4), code_counts(codes, 4))
 
 
+def test_counts_are_of_real_vectors() -> None:
+    codes = torch.tensor([[[0, 2], [0, 1]], [[3, 1], [3, 3]]])
+    is_real = torch.tensor([[True, True], [True, False]])
+    assert torch.equal(code_counts(codes, 4, is_real), code_counts(codes[is_real], 4))
+    assert torch.equal(code_counts(codes, 4), code_counts(codes.flatten(0, 1), 4))
+
+
 def test_effective_rank() -> None:
     generator = torch.Generator().manual_seed(0)
     directions = torch.linalg.qr(torch.randn(16, 16, generator=generator)).Q
