@@ -85,8 +85,8 @@ class _BlockedLayer(torch.autograd.Function):
        \bar W_j = \sum_t \bar y_t x_{ts+j}^\top, \quad \bar b = \sum_t \bar y_t, \quad
        \bar x_{ts+j} \mathrel{+}= W_j^\top \bar y_t $$
 
-    $y$ is kept, $z$ is computed again. Gradients of weights are summed in the weights' own precision, float32 under
-    autocast.
+    $y$ is kept, $z$ is computed again. Gradients of weights are summed over blocks in float32 at least, also where the
+    weights are in lower precision.
     """
 
     @staticmethod
@@ -116,9 +116,10 @@ class _BlockedLayer(torch.autograd.Function):
         wants_norm = any(wants_norms)
         kernel = _Kernel.of(weight, ctx.stride, features.dtype)
         feature_gradient = torch.zeros_like(features) if wants_features else None
-        weight_gradient = torch.zeros_like(kernel.matrix, dtype=weight.dtype)
-        bias_gradient = torch.zeros_like(norm_bias)
-        norm_gradients = [torch.zeros_like(norm_weight), torch.zeros_like(norm_bias)]
+        wide = torch.promote_types(weight.dtype, torch.float32)
+        weight_gradient = torch.zeros_like(kernel.matrix, dtype=wide)
+        bias_gradient = torch.zeros_like(norm_bias, dtype=wide)
+        norm_gradients = [torch.zeros_like(norm_weight, dtype=wide), torch.zeros_like(norm_bias, dtype=wide)]
         for block in _blocks(convolved):
             normalized, mean, scale = torch.native_layer_norm(
                 convolved[block], norm_weight.shape, norm_weight, norm_bias, ctx.eps
@@ -128,8 +129,8 @@ class _BlockedLayer(torch.autograd.Function):
                 convolved[block],
                 mean,
                 scale,
-                norm_weight,
-                norm_bias,
+                norm_weight.to(wide),
+                norm_bias.to(wide),
                 [True, wants_norm, wants_norm],
             )
             assert gradient is not None
@@ -148,9 +149,11 @@ class _BlockedLayer(torch.autograd.Function):
                     taps.addmm_(gradient, matrix.T)
         return (
             feature_gradient,
-            weight_gradient.unflatten(0, (kernel.size, -1)).permute(2, 1, 0) if wants_weight else None,
-            bias_gradient if wants_bias else None,
-            *(norm_gradients if wants_norm else (None, None)),
+            weight_gradient.unflatten(0, (kernel.size, -1)).permute(2, 1, 0).to(weight.dtype)
+            if wants_weight
+            else None,
+            bias_gradient.to(weight.dtype) if wants_bias else None,
+            *(gradient.to(norm_weight.dtype) if wants_norm else None for gradient in norm_gradients),
             None,
             None,
         )

@@ -117,6 +117,26 @@ def test_gradients_of_layer_norms_are_summed_in_float32(monkeypatch: pytest.Monk
         assert error < 0.25 * plain_error
 
 
+def test_weights_in_low_precision_get_gradients_of_sums_in_float32(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Over many blocks; no further from float64's than those of torch's operations."""
+    monkeypatch.setattr(strided_convolution, "BLOCK_ELEMENTS", 2**11)
+    torch.manual_seed(0)
+    inputs = [
+        tensor.bfloat16().requires_grad_()
+        for tensor in map(torch.randn, [(2, 4000, 8), (64, 8, 2), (64,), (64,), (64,)])
+    ]
+    exact_inputs = [tensor.detach().double().requires_grad_() for tensor in inputs]
+    exact_frames = written_out(*exact_inputs, stride=2)
+    upstream = (torch.randn_like(exact_frames) + 0.1).bfloat16()
+    exact = torch.autograd.grad(exact_frames, exact_inputs, upstream.double())
+    plain = torch.autograd.grad(written_out(*inputs, stride=2), inputs, upstream)
+    ours = torch.autograd.grad(convolve_and_normalize(*inputs, stride=2, eps=1e-5), inputs, upstream)
+    assert all(gradient.dtype == torch.bfloat16 for gradient in ours)
+    for right, mine, theirs in zip(exact, ours, plain, strict=True):
+        error, plain_error = ((tensor.double() - right).norm() / right.norm() for tensor in (mine, theirs))
+        assert error < 1.1 * plain_error + 1e-3
+
+
 def test_compiled_code_gives_the_same() -> None:
     inputs = [tensor.float().detach() for tensor in make_inputs((4, 6, 3, 2))]
     compiled = torch.compile(convolve_and_normalize, backend="eager", fullgraph=True)
