@@ -48,8 +48,9 @@ def run_script(main: Callable[[Sequence[str]], object]) -> None:
     Without a GPU, the process keeps the memory of tensors for the next ones: see
     [`~hf_ssl.training.allocator.keep_freed_memory`].
     """
-    if not torch.cuda.is_available():
-        keep_freed_memory()
+    _show_logs(is_main=os.environ.get("RANK", "0") == "0")  # of torchrun
+    if not torch.cuda.is_available() and keep_freed_memory():
+        logger.info("The memory of freed tensors is kept for the next ones: the process will not shrink.")
     try:
         main(sys.argv[1:])
     except Exception as error:
@@ -63,11 +64,15 @@ def run_script(main: Callable[[Sequence[str]], object]) -> None:
 def set_up_logging(training_args: TrainingArguments) -> None:
     """Notices of the main process, warnings of the others, each once."""
     is_main = training_args.process_index == 0
-    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
-    logging.getLogger("hf_ssl").setLevel(logging.INFO if is_main else logging.ERROR)
+    _show_logs(is_main)
     if not is_main:
         transformers.utils.logging.set_verbosity_error()
         datasets.utils.logging.disable_progress_bar()
+
+
+def _show_logs(is_main: bool) -> None:
+    logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
+    logging.getLogger("hf_ssl").setLevel(logging.INFO if is_main else logging.ERROR)
 
 
 def override_config(config: ConfigType, overrides: dict[str, Any]) -> ConfigType:

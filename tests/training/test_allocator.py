@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from hf_ssl.training import allocator
+from hf_ssl.training import allocator, running
 
 # Page faults of writing 64 MiB five times over, which the system counts for every page that it fills with zeros.
 COUNT_FAULTS = """
@@ -33,3 +33,14 @@ def test_other_systems_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(platform, "libc_ver", lambda: ("", ""))
     monkeypatch.setattr(allocator.ctypes, "CDLL", None)  # would fail if it were called
     assert not allocator.keep_freed_memory()
+
+
+@pytest.mark.parametrize(("has_gpu", "is_done"), [(False, True), (False, False), (True, True)])
+def test_scripts_say_that_memory_is_kept(
+    has_gpu: bool, is_done: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(running.torch.cuda, "is_available", lambda: has_gpu)
+    monkeypatch.setattr(running, "keep_freed_memory", lambda: is_done)
+    running.run_script(lambda argv: None)
+    messages = [record.getMessage() for record in caplog.records]
+    assert any("memory of freed tensors is kept" in message for message in messages) == (is_done and not has_gpu)
