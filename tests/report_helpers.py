@@ -6,7 +6,13 @@ import struct
 from pathlib import Path
 from typing import Any
 
-from transformers import PreTrainedModel, Wav2Vec2FeatureExtractor
+from transformers import PreTrainedModel, Wav2Vec2FeatureExtractor, set_seed
+
+from hf_ssl import Data2Vec2AudioForCTC, Data2Vec2TextForPreTraining, Data2Vec2VisionForPreTraining
+from hf_ssl.models.image_processing_data2vec2 import make_image_processor
+from hf_ssl.training.finetuning import build_vocabulary, make_processor
+from hf_ssl.training.model_sizes import data2vec2_audio_config, data2vec2_text_config, data2vec2_vision_config
+from hf_ssl.training.text_tokenizers import train_tokenizer
 
 HOSTILE = '<script>document.title="hacked"</script><img src="https://example.com/x" onerror="alert(1)">'
 
@@ -55,3 +61,28 @@ def save_run(folder: Path, model: PreTrainedModel, preprocessor: Any) -> Path:
 
 def waveforms() -> Wav2Vec2FeatureExtractor:
     return Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True)
+
+
+def recogniser_run(folder: Path) -> Path:
+    """Of a recogniser that was not trained."""
+    set_seed(0)
+    processor = make_processor(waveforms(), build_vocabulary(["one two three"]))
+    config = data2vec2_audio_config("tiny", vocab_size=len(processor.tokenizer), pad_token_id=0)
+    return save_run(folder, Data2Vec2AudioForCTC(config), processor)
+
+
+def image_run(folder: Path) -> Path:
+    """Of a model of images that was not trained."""
+    set_seed(0)
+    config = data2vec2_vision_config("tiny")
+    return save_run(folder, Data2Vec2VisionForPreTraining(config), make_image_processor(config.image_size))
+
+
+def text_run(folder: Path, text_file: Path) -> Path:
+    """Of a model of texts that was not trained; its texts, which look like HTML, are in `text_file` then."""
+    set_seed(0)
+    texts = ["one two <b>three</b> four"] * 20
+    text_file.write_text("\n".join(texts))
+    tokenizer = train_tokenizer(iter(texts), vocab_size=300, model_max_length=64)
+    config = data2vec2_text_config("tiny", vocab_size=len(tokenizer))
+    return save_run(folder, Data2Vec2TextForPreTraining(config), tokenizer)

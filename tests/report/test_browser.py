@@ -10,27 +10,18 @@ import threading
 from pathlib import Path
 
 import pytest
-from report_helpers import HOSTILE, a_log, save_run, waveforms, write_lines
+from report_helpers import HOSTILE, a_log, image_run, recogniser_run, save_run, text_run, waveforms, write_lines
 from training_helpers import write_images, write_metadata, write_recordings
 from transformers import set_seed
 
 from hf_ssl import (
-    Data2Vec2AudioForCTC,
-    Data2Vec2TextForPreTraining,
-    Data2Vec2VisionForPreTraining,
     Data2VecAqcForPreTraining,
     cli,
 )
-from hf_ssl.models.image_processing_data2vec2 import make_image_processor
 from hf_ssl.report import SampleSource, write_report
-from hf_ssl.training.finetuning import build_vocabulary, make_processor
 from hf_ssl.training.model_sizes import (
-    data2vec2_audio_config,
-    data2vec2_text_config,
-    data2vec2_vision_config,
     data2vec_aqc_config,
 )
-from hf_ssl.training.text_tokenizers import train_tokenizer
 
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
@@ -162,29 +153,18 @@ def run_with_everything(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> P
 
 
 def recogniser(tmp_path: Path) -> Path:
-    set_seed(0)
     data = write_metadata(write_recordings(tmp_path / "recordings", count=3))
-    processor = make_processor(waveforms(), build_vocabulary(["one two three"]))
-    config = data2vec2_audio_config("tiny", vocab_size=len(processor.tokenizer), pad_token_id=0)
-    folder = save_run(tmp_path / "run", Data2Vec2AudioForCTC(config), processor)
-    return write_report(folder, sample=SampleSource([str(data)]))
+    return write_report(recogniser_run(tmp_path / "run"), sample=SampleSource([str(data)]))
 
 
 def of_images(tmp_path: Path) -> Path:
-    set_seed(0)
-    config = data2vec2_vision_config("tiny")
-    folder = save_run(tmp_path / "run", Data2Vec2VisionForPreTraining(config), make_image_processor(config.image_size))
-    return write_report(folder, sample=SampleSource([str(write_images(tmp_path / "images"))]))
+    images = write_images(tmp_path / "images")
+    return write_report(image_run(tmp_path / "run"), sample=SampleSource([str(images)]))
 
 
 def of_texts(tmp_path: Path) -> Path:
-    set_seed(0)
-    texts = ["one two <b>three</b> four"] * 20
-    (tmp_path / "a.txt").write_text("\n".join(texts))
-    tokenizer = train_tokenizer(iter(texts), vocab_size=300, model_max_length=64)
-    config = data2vec2_text_config("tiny", vocab_size=len(tokenizer))
-    folder = save_run(tmp_path / "run", Data2Vec2TextForPreTraining(config), tokenizer)
-    return write_report(folder, sample=SampleSource([str(tmp_path / "a.txt")]))
+    texts = tmp_path / "a.txt"
+    return write_report(text_run(tmp_path / "run", texts), sample=SampleSource([str(texts)]))
 
 
 @pytest.mark.parametrize("kind", ["speech", "recogniser", "images", "texts"])

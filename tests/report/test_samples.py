@@ -5,34 +5,26 @@ from pathlib import Path
 
 import pytest
 import torch
-from report_helpers import save_run, waveforms
+from report_helpers import image_run, recogniser_run, save_run, text_run, waveforms
 from training_helpers import write_images, write_metadata, write_recordings
 from transformers import set_seed
 
 from hf_ssl import (
     BestRqFeatureExtractor,
     BestRqForPreTraining,
-    Data2Vec2AudioForCTC,
     Data2Vec2AudioForPreTraining,
-    Data2Vec2TextForPreTraining,
-    Data2Vec2VisionForPreTraining,
     Data2VecAqcForPreTraining,
     Data2VecAudioForPreTraining,
 )
-from hf_ssl.models.image_processing_data2vec2 import make_image_processor
 from hf_ssl.report import SampleSource, write_report
 from hf_ssl.report.pictures import data_uri, in_colour
 from hf_ssl.report.spectrogram import spectrogram_pixels
-from hf_ssl.training.finetuning import build_vocabulary, make_processor
 from hf_ssl.training.model_sizes import (
     best_rq_config,
     data2vec2_audio_config,
-    data2vec2_text_config,
-    data2vec2_vision_config,
     data2vec_aqc_config,
     data2vec_audio_config,
 )
-from hf_ssl.training.text_tokenizers import train_tokenizer
 
 
 @pytest.fixture
@@ -74,32 +66,22 @@ def test_speech(tmp_path, recordings, model_class, config, preprocessor, expecte
 
 
 def test_images(tmp_path):
-    set_seed(0)
-    config = data2vec2_vision_config("tiny")
-    folder = save_run(tmp_path / "run", Data2Vec2VisionForPreTraining(config), make_image_processor(config.image_size))
-    page = write_report(folder, sample=SampleSource([str(write_images(tmp_path / "images"))])).read_text()
+    images = write_images(tmp_path / "images")
+    page = write_report(image_run(tmp_path / "run"), sample=SampleSource([str(images)])).read_text()
     assert page.count('src="data:image/png;base64,') == 3
     assert "patches were hidden" in page
 
 
 def test_text(tmp_path):
-    set_seed(0)
-    texts = ["one two <b>three</b> four"] * 20
-    (tmp_path / "a.txt").write_text("\n".join(texts))
-    tokenizer = train_tokenizer(iter(texts), vocab_size=300, model_max_length=64)
-    config = data2vec2_text_config("tiny", vocab_size=len(tokenizer))
-    folder = save_run(tmp_path / "run", Data2Vec2TextForPreTraining(config), tokenizer)
-    page = write_report(folder, sample=SampleSource([str(tmp_path / "a.txt")])).read_text()
+    texts = tmp_path / "a.txt"
+    page = write_report(text_run(tmp_path / "run", texts), sample=SampleSource([str(texts)])).read_text()
     assert page.count('class="token masked"') >= 5
     assert "<b>three" not in page
 
 
 def test_recognition(tmp_path):
-    set_seed(0)
     data = write_metadata(write_recordings(tmp_path / "recordings", count=3))
-    processor = make_processor(waveforms(), build_vocabulary(["one two three"]))
-    config = data2vec2_audio_config("tiny", vocab_size=len(processor.tokenizer), pad_token_id=0)
-    folder = save_run(tmp_path / "run", Data2Vec2AudioForCTC(config), processor)
+    folder = recogniser_run(tmp_path / "run")
     page = write_report(folder, sample=SampleSource([str(data)])).read_text()
     assert "Recognised now" in page
     assert "3 recordings of the data" in page
