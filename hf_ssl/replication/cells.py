@@ -14,6 +14,8 @@ from ..results import read_results
 from .plan import Method, Plan, Task, fingerprint
 
 Budget = Literal["steps", "time", "none"]
+# What tables, charts and logs call the budgets of pre-training.
+BUDGET_NAMES = {"steps": "equal updates", "time": "equal time"}
 
 
 class Cell(NamedTuple):

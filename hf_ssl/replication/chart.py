@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .cells import Cell, Filled
+from .cells import BUDGET_NAMES, Cell, Filled
 from .plan import NO_SHARES, Plan, fingerprint
 from .table import Column, columns
 
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's colours, which colour-blind people can tell apart.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
 _MARKERS = {"steps": "o", "time": "s"}
-_BUDGETS = {"steps": "equal updates", "time": "equal time"}
 _MARK = "hf_ssl chart of"
 
 
@@ -93,7 +92,7 @@ def _legend(charts: Sequence[Axes], plan: Plan) -> dict[str, Artist]:
     named = {name: found[name] for name in plan.methods if name in found}
     if plan.time_of is not None:
         for budget, marker in _MARKERS.items():
-            named[_BUDGETS[budget]] = Line2D([], [], color="grey", marker=marker, linestyle="")
+            named[BUDGET_NAMES[budget]] = Line2D([], [], color="grey", marker=marker, linestyle="")
     return named
 
 

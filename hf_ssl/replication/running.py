@@ -19,7 +19,18 @@ from ..evaluation.probe_encoder import TASKS_OF_FRAMES, probe_encoder
 from ..results import append_result
 from ..shared_files import claimed
 from .budgets import num_steps, total_time_steps
-from .cells import Budget, Cell, Filled, NotFilledError, cells, is_measurable, pretraining_mark, read_filled, task_mark
+from .cells import (
+    BUDGET_NAMES,
+    Budget,
+    Cell,
+    Filled,
+    NotFilledError,
+    cells,
+    is_measurable,
+    pretraining_mark,
+    read_filled,
+    task_mark,
+)
 from .finetuned import KeptFigures, figures_of_best, figures_of_run, read_json
 from .plan import Plan, Task, fingerprint
 from .sources import check_sources
@@ -312,5 +323,4 @@ def _last_figures(folder: Path) -> dict[str, float]:
 
 
 def _name(cell: Cell) -> str:
-    budgets = {"steps": "equal updates", "time": "equal time", "none": "no training"}
-    return f"{cell.method} ({budgets[cell.budget]}), seed {cell.seed}"
+    return f"{cell.method} ({BUDGET_NAMES.get(cell.budget, 'no training')}), seed {cell.seed}"

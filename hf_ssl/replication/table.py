@@ -6,10 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .cells import Filled
+from .cells import BUDGET_NAMES, Filled
 from .plan import NO_SHARES, Plan
-
-_BUDGETS = {"none": "", "steps": "equal updates", "time": "equal time"}
 
 # What the last log of a pre-training says of collapse, of data2vec's family, of BEST-RQ and of data2vec-aqc.
 _COLLAPSE = ("between_utterance_share", "codebook_usage", "collision_share")
@@ -51,7 +49,7 @@ def markdown_table(plan: Plan, filled: Filled) -> str:
         steps = ", ".join(str(steps) for steps in sorted({line["steps"] for line in trained}))
         time = f"{np.mean(minutes):.1f}" if minutes else "-"
         collapse = [_last(trained, name) for name in logged]
-        row = [method, _BUDGETS[budget], str(seeds), steps or "-", time, *collapse]
+        row = [method, BUDGET_NAMES.get(budget, ""), str(seeds), steps or "-", time, *collapse]
         told = [_told(values, column.metric, seeds) for values, column in zip(figures, header, strict=True)]
         rows.append([*row, *told])
     return markdown_rows(rows)
