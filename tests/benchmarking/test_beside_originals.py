@@ -213,7 +213,8 @@ def test_figures_are_printed_and_written(
     (summary,) = tables_of([result], result["what"], ["README.md"])
     assert "| BEST-RQ | 3.00 (3.00 to 3.00); 0.33 |" in summary
     details = tables_of([result], result["what"], ["training_scripts/benchmarks/RESULTS.md"])
-    assert details and all("| 3.5 | 10.5 | 3.00 (3.00 to 3.00) | 1.0 | 0.33 |" in table for table in details)
+    assert details
+    assert all("| 3.5 | 10.5 | 3.00 (3.00 to 3.00) | 1.0 | 0.33 |" in table for table in details)
     settings = result["settings"]
     assert (settings["items"], settings["seconds"], settings["threads"]) == (2, 10.0, 1)
     assert settings["flops_per_second"]["float32"] > 1e6

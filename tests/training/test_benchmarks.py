@@ -11,12 +11,12 @@ import torch
 from training_helpers import QUICK, SCRIPTS, load_script, write_recordings
 from transformers import AutoModelForMaskedLM, AutoTokenizer, Wav2Vec2Config, Wav2Vec2FeatureExtractor
 
-from hf_ssl import BestRqFeatureExtractor, BestRqForCTC
+from hf_ssl import BestRqFeatureExtractor, BestRqForCTC, Data2Vec2AudioForPreTraining
 from hf_ssl.health_and_probes import MEASURES
 from hf_ssl.models import strided_convolution
 from hf_ssl.report import REPORT_NAME
 from hf_ssl.training.finetuning import build_vocabulary, make_processor
-from hf_ssl.training.model_sizes import best_rq_config
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
 
 
 def test_wav2vec2_baseline_trains(tmp_path: Path) -> None:
@@ -86,6 +86,19 @@ def test_batches_of_seconds_pad_less_than_random_ones(tmp_path: Path) -> None:
     assert similar.padding < random.padding
     assert of_seconds.most_seconds <= 4
     assert all(result.speed > 0 for result in results.values())
+    assert 0 <= of_seconds.filler < random.filler < 1
+
+
+def test_filler_of_the_student_is_what_the_longest_visible_row_has_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    script = load_script("benchmarks/batches")
+    model = Data2Vec2AudioForPreTraining(data2vec2_audio_config("tiny"))
+    masks = torch.zeros(2, 1, 49, dtype=torch.bool)
+    masks[0, 0, :9] = masks[1, 0, :4] = True
+    monkeypatch.setattr(model, "draw_masks", lambda lengths, length: masks)
+    frames = model._get_feat_extract_output_lengths(torch.tensor([16_000, 8_000])).tolist()
+    visible = [frames[0] - 9, frames[1] - 4]
+    filler = script.student_filler(model, [[0, 1]], np.array([1.0, 0.5]))
+    assert filler == pytest.approx(1 - sum(visible) / (2 * max(visible)))
 
 
 def test_unit_costs_of_own_recordings(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

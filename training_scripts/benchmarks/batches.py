@@ -1,11 +1,14 @@
 #!/usr/bin/env python
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Padding and speed of batches of seconds (also of a stream), of clips of similar length, and of clips at random.
+"""Padding, filler of the student, and speed of batches of seconds (also of a stream), of clips of similar length, and
+of clips at random.
 
     python training_scripts/benchmarks/batches.py --data RECORDINGS --batch_seconds 60 --rounds 20
 
 Whole training steps of a small model, without reading audio (noise of the recordings' lengths): one batch of each kind
-per round. Speed is seconds of audio without padding per second of computing, over all rounds.
+per round. Speed is seconds of audio without padding per second of computing, over all rounds. The student's filler is
+what a student without padding would save: masked copies have unequal numbers of visible frames, and all but the
+longest of a batch are filled up with frames that nobody attends to.
 """
 
 import argparse
@@ -27,9 +30,10 @@ WARM_UP = 2  # rounds that are not counted
 
 
 class Result(NamedTuple):
-    """Share of padding over an epoch, seconds of a batch with padding (mean and most), and speed."""
+    """Shares of padding and of the student's filler over an epoch, seconds of a batch with padding, and speed."""
 
     padding: float
+    filler: float
     mean_seconds: float
     most_seconds: float
     speed: float
@@ -48,13 +52,18 @@ def main(argv: Sequence[str] | None = None) -> dict[str, Result]:
     )
     lengths = np.minimum(np.asarray(table["duration"][:]), arguments.max_seconds)
     batches = make_batches(lengths, arguments.batch_seconds)
-    speeds = measure_speeds(batches, lengths, arguments.model_size, arguments.rounds)
-    results = {kind: summarise(batches[kind], lengths, speeds[kind]) for kind in batches}
+    torch.manual_seed(0)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = Data2Vec2AudioForPreTraining(data2vec2_audio_config(arguments.model_size)).to(device).train()  # type: ignore[arg-type]
+    fillers = {kind: student_filler(model, epoch, lengths) for kind, epoch in batches.items()}
+    speeds = measure_speeds(model, batches, lengths, arguments.rounds)
+    results = {kind: summarise(batches[kind], lengths, fillers[kind], speeds[kind]) for kind in batches}
     print(f"{len(lengths)} clips, {lengths.sum() / 3600:.2f} hours, {arguments.rounds} rounds, {arguments.model_size}")
     for kind, result in results.items():
         print(
-            f"  {kind:<28} padding {result.padding:6.1%}   batches of {result.mean_seconds:5.1f} s, at most "
-            f"{result.most_seconds:5.1f} s   {result.speed:6.1f} s of audio per second"
+            f"  {kind:<28} padding {result.padding:6.1%}   student's filler {result.filler:6.1%}   "
+            f"batches of {result.mean_seconds:5.1f} s, at most {result.most_seconds:5.1f} s   "
+            f"{result.speed:6.1f} s of audio per second"
         )
     return results
 
@@ -80,28 +89,39 @@ def make_batches(lengths: np.ndarray, batch_seconds: float) -> dict[str, list[li
     }
 
 
+def student_filler(model: Data2Vec2AudioForPreTraining, epoch: list[list[int]], lengths: np.ndarray) -> float:
+    """Share of frames in the student's batches, with masks as configured, that only fill up the batch."""
+    real, all_frames = 0, 0
+    for batch in epoch:
+        num_samples = torch.from_numpy((lengths[batch] * SAMPLING_RATE).astype(int))
+        num_frames = model._get_feat_extract_output_lengths(num_samples)
+        masks = model.draw_masks(num_frames.tolist(), int(num_frames.max())).long()
+        visible = num_frames.unsqueeze(-1) - masks.sum(dim=-1)
+        real += int(visible.sum())
+        all_frames += int(visible.max()) * visible.numel()
+    return 1 - real / all_frames
+
+
 def measure_speeds(
-    batches: dict[str, list[list[int]]], lengths: np.ndarray, model_size: str, num_rounds: int
+    model: Data2Vec2AudioForPreTraining, batches: dict[str, list[list[int]]], lengths: np.ndarray, num_rounds: int
 ) -> dict[str, float]:
     """Seconds of audio per second of training, one batch of each kind after the other."""
-    torch.manual_seed(0)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    model = Data2Vec2AudioForPreTraining(data2vec2_audio_config(model_size)).to(device).train()  # type: ignore[arg-type]
     audio, seconds = dict.fromkeys(batches, 0.0), dict.fromkeys(batches, 0.0)
     generator = np.random.default_rng(1)
     drawn = {kind: generator.choice(len(epoch), size=WARM_UP + num_rounds) for kind, epoch in batches.items()}
     for number in range(WARM_UP + num_rounds):
         for kind, epoch in batches.items():
             clips = lengths[epoch[drawn[kind][number]]]
-            duration = time_step(model, clips, device)
+            duration = time_step(model, clips)
             if number >= WARM_UP:
                 audio[kind] += clips.sum()
                 seconds[kind] += duration
     return {kind: audio[kind] / seconds[kind] for kind in batches}
 
 
-def time_step(model: Data2Vec2AudioForPreTraining, clips: np.ndarray, device: str) -> float:
+def time_step(model: Data2Vec2AudioForPreTraining, clips: np.ndarray) -> float:
     """Seconds of forward, backward and the teacher's update, on noise."""
+    device = model.device
     num_samples = (clips * SAMPLING_RATE).astype(int)
     steps = torch.arange(num_samples.max())
     attention_mask = (steps < torch.from_numpy(num_samples).unsqueeze(-1)).long().to(device)
@@ -110,14 +130,14 @@ def time_step(model: Data2Vec2AudioForPreTraining, clips: np.ndarray, device: st
     model(waveforms, attention_mask=attention_mask).loss.backward()
     model.zero_grad()
     model.update_teacher()
-    if device == "cuda":
+    if device.type == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter() - started
 
 
-def summarise(epoch: list[list[int]], lengths: np.ndarray, speed: float) -> Result:
+def summarise(epoch: list[list[int]], lengths: np.ndarray, filler: float, speed: float) -> Result:
     padded = [len(batch) * lengths[batch].max() for batch in epoch]
-    return Result(1 - lengths.sum() / sum(padded), float(np.mean(padded)), max(padded), speed)
+    return Result(1 - lengths.sum() / sum(padded), filler, float(np.mean(padded)), max(padded), speed)
 
 
 if __name__ == "__main__":
