@@ -1,0 +1,134 @@
+# Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
+"""Every family on a device beside the CPU (`tests/other_device.py`): nothing is left behind on the CPU, and outputs,
+losses, gradients and teachers are the CPU's, although other code computes them."""
+
+import copy
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+import torch
+from families import (
+    EVERY_CLASS,
+    EVERY_CLASS_NAMES,
+    FAMILIES,
+    FAMILY_NAMES,
+    Family,
+    main_output,
+    make_model,
+    make_training_inputs,
+)
+from other_device import OTHER, OtherDeviceTensor, move, other_device
+from transformers import PreTrainedModel
+
+DROPOUTS = ("hidden_dropout", "attention_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop")
+# What each class of head learns from, for two items.
+LABELS = {
+    "AutoModelForCTC": torch.tensor([[1, 2], [3, -100]]),
+    "AutoModelForAudioClassification": torch.tensor([0, 2]),
+    "AutoModelForImageClassification": torch.tensor([0, 2]),
+    "AutoModelForSequenceClassification": torch.tensor([0, 2]),
+    "AutoModelForAudioXVector": torch.tensor([0, 2]),
+}
+HEADS = [(family, auto_class) for family, auto_class in EVERY_CLASS if auto_class in LABELS]
+
+
+def there(inputs: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {name: OtherDeviceTensor(value) for name, value in inputs.items()}
+
+
+def back(tensor: torch.Tensor | None) -> torch.Tensor | None:
+    """On the CPU; fails for what never left it."""
+    if tensor is None:
+        return None
+    assert tensor.device == OTHER
+    return tensor.detach().inner
+
+
+def step(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Loss, with gradients, of one draw of masks and noise."""
+    torch.manual_seed(1)
+    np.random.seed(1)
+    loss = model(**inputs).loss
+    loss.backward()
+    return loss
+
+
+def assert_same_step(model: PreTrainedModel, inputs: Mapping[str, torch.Tensor]) -> PreTrainedModel:
+    """Loss and gradients; returns the model of the other device."""
+    other = copy.deepcopy(model)
+    loss = step(model, inputs)
+    with other_device():
+        move(other)
+        torch.testing.assert_close(back(step(other, there(inputs))), loss)
+        for name, parameter in model.named_parameters():
+            assert_same(other.get_parameter(name).grad, parameter.grad, name)
+    return other
+
+
+def assert_same(tensor: torch.Tensor | None, expected: torch.Tensor | None, name: str) -> None:
+    torch.testing.assert_close(back(tensor), expected, rtol=1e-3, atol=3e-5, msg=lambda text: f"{name}: {text}")
+
+
+@pytest.mark.parametrize("attention", ["eager", "sdpa"])
+@pytest.mark.parametrize(("family", "auto_class"), EVERY_CLASS, ids=EVERY_CLASS_NAMES)
+def test_outputs(family: Family, auto_class: str, attention: str) -> None:
+    model = make_model(family, auto_class, attention)
+    inputs = family.make_inputs(2, family.lengths[0])
+    with torch.no_grad():
+        expected = main_output(model, inputs)
+        with other_device():
+            move(model)
+            torch.testing.assert_close(back(main_output(model, there(inputs))), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
+def test_steps_of_pretraining(family: Family) -> None:
+    model = make_model(family, "AutoModelForPreTraining").train()
+    other = assert_same_step(model, make_training_inputs(family))
+    if not family.has_teacher:
+        return
+    torch.optim.SGD(model.parameters(), lr=0.1).step()
+    model.update_teacher(step=1)
+    with other_device():
+        torch.optim.SGD(other.parameters(), lr=0.1).step()
+        other.update_teacher(step=1)
+        for name, weight in model.state_dict().items():
+            assert_same(other.state_dict()[name], weight, name)
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
+def test_steps_with_noise(family: Family) -> None:
+    """Dropout and LayerDrop draw other noise than on a CPU, so that the loss is another."""
+    config = family.make_config()
+    config.update({name: 0.1 for name in DROPOUTS if name in config.to_dict()})
+    torch.manual_seed(0)
+    model = family.classes["AutoModelForPreTraining"](config).train()
+    inputs = make_training_inputs(family)
+    expected = step(copy.deepcopy(model), inputs)
+    with other_device():
+        move(model)
+        torch.testing.assert_close(back(step(model, there(inputs))), expected, rtol=0.3, atol=0)
+        gradients = [back(parameter.grad) for parameter in model.parameters() if parameter.grad is not None]
+    assert gradients
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+
+
+@pytest.mark.parametrize(("family", "auto_class"), HEADS, ids=[f"{family.name}-{name}" for family, name in HEADS])
+def test_steps_of_fine_tuning(family: Family, auto_class: str) -> None:
+    inputs = family.make_inputs(2, family.lengths[0]) | {"labels": LABELS[auto_class]}
+    assert_same_step(make_model(family, auto_class).train(), inputs)
+
+
+def test_operands_on_two_devices_are_refused() -> None:
+    here = torch.ones(3)
+    with other_device():
+        other = OtherDeviceTensor(torch.ones(3))
+        with pytest.raises(RuntimeError, match="to be on one device"):
+            other + here
+        with pytest.raises(RuntimeError, match="to be on one device"):
+            here[torch.zeros(1, dtype=torch.long, device=OTHER)]
+        assert torch.zeros(2, device=OTHER).device == OTHER
+        assert (other + torch.tensor(1.0)).device == OTHER  # a number, as on a GPU
+        assert here.to(OTHER).device == OTHER
+        assert other.cpu().device.type == "cpu"
