@@ -30,6 +30,7 @@ from hf_ssl.models.configuration_data2vec_pretraining import AUDIO_AUTO_MAP as D
 from hf_ssl.models.configuration_data2vec_pretraining import TEXT_AUTO_MAP as DATA2VEC_TEXT_AUTO_MAP
 from hf_ssl.models.configuration_data2vec_pretraining import VISION_AUTO_MAP as DATA2VEC_VISION_AUTO_MAP
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
+from hf_ssl.training.data2vec_aqc import Data2VecAqcTrainer
 from hf_ssl.training.model_sizes import (
     best_rq_config,
     data2vec2_audio_config,
@@ -39,6 +40,13 @@ from hf_ssl.training.model_sizes import (
     data2vec_audio_config,
     data2vec_text_config,
     data2vec_vision_config,
+)
+from hf_ssl.training.trainer import (
+    BestRqTrainer,
+    ImageSelfDistillationTrainer,
+    PreTrainingTrainer,
+    SelfDistillationTrainer,
+    TextSelfDistillationTrainer,
 )
 
 
@@ -347,6 +355,21 @@ EVERY_CLASS = [
     if not model_class.__module__.startswith("transformers.")
 ]
 EVERY_CLASS_NAMES = [f"{family.name}-{auto_class}" for family, auto_class in EVERY_CLASS]
+
+# The others of the families have `SelfDistillationTrainer`.
+_TRAINERS: dict[str, type[PreTrainingTrainer]] = {
+    "data2vec2-vision": ImageSelfDistillationTrainer,
+    "data2vec-vision": ImageSelfDistillationTrainer,
+    "data2vec2-text": TextSelfDistillationTrainer,
+    "data2vec-text": TextSelfDistillationTrainer,
+    "best-rq": BestRqTrainer,
+    "data2vec-aqc": Data2VecAqcTrainer,
+}
+
+
+def trainer_class(family: Family) -> type[PreTrainingTrainer]:
+    """What pre-trains the family's models."""
+    return _TRAINERS.get(family.name, SelfDistillationTrainer)
 
 
 def make_model(family: Family, auto_class: str, attn_implementation: str | None = None) -> PreTrainedModel:

@@ -12,13 +12,13 @@ from unittest.mock import patch
 
 import torch
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode, return_and_correct_aliasing
+from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 # The only kind of device, but "meta", whose backward pass torch runs without a driver of its own.
 OTHER = torch.device("lazy", 0)
 # Operations that may have tensors of two devices, as on a GPU.
-MIXED = {"copy_", "_to_copy", "_foreach_copy_"}
+MIXED = {"copy_", "_to_copy", "to", "_foreach_copy_"}
 INDEXES = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index", "_unsafe_index_put"}
 
 
@@ -58,11 +58,16 @@ class _Mode(TorchDispatchMode):
 def _compute(func: Any, args: tuple, kwargs: dict[str, Any]) -> Any:
     on_other = _check_devices(func, args, kwargs)
     result = func(*tree_map(_to_cpu, args), **tree_map(_to_cpu, kwargs))
-    if kwargs.get("device") is not None:
-        on_other = torch.device(kwargs["device"]).type == OTHER.type
-    if not on_other:
-        return result
-    return return_and_correct_aliasing(func, args, kwargs, tree_map(_to_other, result))
+    if result is None:
+        return None
+    if func.__name__.split(".")[0].endswith("_"):  # in place
+        return args[0]
+    if "out" in kwargs:
+        return kwargs["out"]
+    for device in tree_leaves((args, kwargs)):
+        if isinstance(device, torch.device):
+            on_other = device.type == OTHER.type
+    return tree_map(_to_other, result) if on_other else result
 
 
 def _check_devices(func: Any, args: tuple, kwargs: dict[str, Any]) -> bool:
@@ -103,7 +108,7 @@ def move(model: nn.Module) -> None:
 @contextmanager
 def other_device() -> Iterator[torch.device]:
     """Within it, tensors and generators can be made on `OTHER`, which knows no autocast."""
-    autocast, is_enabled, generator = torch.autocast, torch.is_autocast_enabled, torch.Generator
+    autocast, is_enabled, generator, tensor = torch.autocast, torch.is_autocast_enabled, torch.Generator, torch.tensor
 
     def without_autocast(device_type: str, *args: Any, **kwargs: Any) -> Any:
         if device_type != OTHER.type:
@@ -114,7 +119,12 @@ def other_device() -> Iterator[torch.device]:
     def enabled(device_type: str | None = None) -> bool:
         return device_type != OTHER.type and (is_enabled(device_type) if device_type else is_enabled())
 
+    def make_tensor(data: Any, device: Any = None, **kwargs: Any) -> torch.Tensor:
+        is_there = device is not None and torch.device(device).type == OTHER.type
+        return tensor(data, **kwargs).to(OTHER) if is_there else tensor(data, device=device, **kwargs)
+
     with (
+        patch.object(torch, "tensor", make_tensor),
         patch.object(torch, "autocast", without_autocast),
         patch.object(torch, "is_autocast_enabled", enabled),
         patch.object(torch, "Generator", lambda device="cpu": generator(_to_cpu(device))),

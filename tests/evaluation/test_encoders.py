@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from other_device import move, other_device
 from transformers import (
     ASTFeatureExtractor,
     AutoFeatureExtractor,
@@ -50,6 +51,16 @@ def test_speech_is_that_of_the_model_alone(wav2vec2: Path, clips: list[Clip]) ->
         frames = representation.frames.float()
         torch.testing.assert_close(frames.mean(-1), torch.zeros(frames.shape[:2]), atol=1e-3, rtol=0)
         torch.testing.assert_close(frames.std(-1, correction=0), torch.ones(frames.shape[:2]), atol=1e-2, rtol=0)
+
+
+def test_speech_on_another_device(wav2vec2: Path, clips: list[Clip]) -> None:
+    encoder = load_frozen_encoder(str(wav2vec2))
+    expected = list(encoder.hidden_states(clips))
+    with other_device():
+        move(encoder.model)
+        for states, wanted in zip(encoder.hidden_states(clips), expected, strict=True):
+            assert states.device.type == "cpu"
+            torch.testing.assert_close(states, wanted, atol=1e-4, rtol=1e-4)
 
 
 def test_frames_of_whisper_end_with_the_clip(whisper: Path, clips: list[Clip]) -> None:

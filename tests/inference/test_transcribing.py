@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from other_device import OTHER, move, other_device
 from transformers import Wav2Vec2Config, Wav2Vec2ForCTC
 
 from hf_ssl.cli import main
@@ -68,6 +69,20 @@ def test_short_files_are_one_pass_whatever_the_batch(loaded_recogniser, write_au
     ]
     for logits, index in zip(keep.recordings, by_length, strict=True):
         torch.testing.assert_close(logits, one_pass(loaded_recogniser, paths[index]), atol=1e-5, rtol=0)
+
+
+def test_another_device(recogniser, write_audio):
+    loaded, _ = load_ctc_model(str(recogniser), device="cpu")
+    paths = [write_audio(f"{index}.wav", seconds=seconds) for index, seconds in enumerate((0.5, 1.3))]
+    expected = [one_pass(loaded, path) for path in paths]
+    keep = KeepLogits()
+    with other_device():
+        move(loaded.model)
+        options = {"window_seconds": 0.4, "overlap_seconds": 0.08, "batch_size": 2}
+        list(transcribe(inputs(*paths), loaded, keep, failures=Failures(), **options))
+    assert loaded.model.device == OTHER
+    for logits, wanted in zip(keep.recordings, expected, strict=True):
+        torch.testing.assert_close(logits, wanted, atol=5e-5, rtol=0)
 
 
 def test_other_rates_and_channels(loaded_recogniser, write_audio):

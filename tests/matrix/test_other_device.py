@@ -1,9 +1,12 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Every family on a device beside the CPU (`tests/other_device.py`): nothing is left behind on the CPU, and outputs,
-losses, gradients and teachers are the CPU's, although other code computes them."""
+losses, gradients, teachers and logs are the CPU's, although other code computes them."""
 
 import copy
 from collections.abc import Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -17,9 +20,13 @@ from families import (
     main_output,
     make_model,
     make_training_inputs,
+    trainer_class,
 )
 from other_device import OTHER, OtherDeviceTensor, move, other_device
+from torch.utils.data import Dataset, default_collate
 from transformers import PreTrainedModel
+
+from hf_ssl.training.arguments import AudioTrainingArguments
 
 DROPOUTS = ("hidden_dropout", "attention_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop")
 # What each class of head learns from, for two items.
@@ -118,6 +125,69 @@ def test_steps_with_noise(family: Family) -> None:
 def test_steps_of_fine_tuning(family: Family, auto_class: str) -> None:
     inputs = family.make_inputs(2, family.lengths[0]) | {"labels": LABELS[auto_class]}
     assert_same_step(make_model(family, auto_class).train(), inputs)
+
+
+class Rows(Dataset):
+    """The rows of a batch, again and again."""
+
+    def __init__(self, inputs: Mapping[str, torch.Tensor]):
+        self.inputs = inputs
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        return {name: values[index % len(values)] for name, values in self.inputs.items()}
+
+
+def train(family: Family, model: PreTrainedModel, folder: Path, there: bool) -> list[dict[str, float]]:
+    """Three updates of four batches each, with evaluation; what was logged."""
+    inputs = make_training_inputs(family)
+    arguments = AudioTrainingArguments(
+        output_dir=str(folder),
+        max_steps=3,
+        per_device_train_batch_size=2,
+        gradient_accumulation_steps=2,
+        learning_rate=1e-3,
+        optim="adamw_torch",  # the fused one asks for kinds of devices by name
+        train_sampling_strategy="random",
+        eval_strategy="steps",
+        eval_steps=2,
+        logging_steps=1,
+        save_strategy="no",
+        report_to="none",
+        use_cpu=True,
+    )
+    trainer = trainer_class(family)(
+        model=model,
+        args=arguments,
+        train_dataset=Rows(inputs),
+        eval_dataset=Rows(inputs),
+        data_collator=default_collate,
+    )
+    with ExitStack() as stack:
+        if there:
+            move(model)
+            trainer.accelerator.device_placement = False
+            stack.enter_context(other_device())
+            stack.enter_context(patch.object(AudioTrainingArguments, "device", OTHER))
+        trainer.train()
+    return trainer.state.log_history
+
+
+@pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
+def test_training(family: Family, tmp_path: Path) -> None:
+    """The `Trainer`'s loop with all that ours measure and log."""
+    model = make_model(family, "AutoModelForPreTraining")
+    other = copy.deepcopy(model)
+    expected = train(family, model, tmp_path, there=False)
+    logged = train(family, other, tmp_path, there=True)
+    assert other.device == OTHER
+    assert len(logged) == len(expected) >= 4
+    for found, wanted in zip(logged, expected, strict=True):
+        assert found.keys() == wanted.keys()
+        figures = [name for name in wanted if not name.endswith(("_per_second", "_runtime"))]
+        assert [found[name] for name in figures] == pytest.approx([wanted[name] for name in figures], rel=1e-3)
 
 
 def test_operands_on_two_devices_are_refused() -> None:

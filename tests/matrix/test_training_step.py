@@ -7,19 +7,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import FAMILIES, FAMILY_NAMES, Family, make_training_inputs
+from families import FAMILIES, FAMILY_NAMES, Family, make_training_inputs, trainer_class
 from fast_paths import FUNCTIONS, functions_that_run
 from host_waits import counted_waits
 from transformers import PreTrainedModel, TrainingArguments
-
-from hf_ssl.training.data2vec_aqc import Data2VecAqcTrainer
-from hf_ssl.training.trainer import (
-    BestRqTrainer,
-    ImageSelfDistillationTrainer,
-    PreTrainingTrainer,
-    SelfDistillationTrainer,
-    TextSelfDistillationTrainer,
-)
 
 # Layer norms are torch's where hidden states stay in float32, as they do behind tables of embeddings. The encoders for
 # text and images of data2vec are transformers'.
@@ -99,16 +90,6 @@ def masked_inputs(family: Family, model: PreTrainedModel) -> dict[str, torch.Ten
     return inputs | {name: mask, "labels": torch.where(mask, 0, -100)}
 
 
-TRAINERS: dict[str, type[PreTrainingTrainer]] = {
-    "data2vec2-vision": ImageSelfDistillationTrainer,
-    "data2vec-vision": ImageSelfDistillationTrainer,
-    "data2vec2-text": TextSelfDistillationTrainer,
-    "data2vec-text": TextSelfDistillationTrainer,
-    "best-rq": BestRqTrainer,
-    "data2vec-aqc": Data2VecAqcTrainer,
-}
-
-
 @pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
 def test_a_step_waits_no_more_often_than_it_must(family: Family) -> None:
     model = make_model(family, dropout=0.1)
@@ -127,7 +108,7 @@ def test_a_step_waits_no_more_often_than_it_must(family: Family) -> None:
 def test_recording_figures_waits_for_nothing(family: Family, tmp_path: Path) -> None:
     model = make_model(family, dropout=0.0)
     arguments = TrainingArguments(output_dir=str(tmp_path), use_cpu=True, report_to="none")
-    trainer = TRAINERS.get(family.name, SelfDistillationTrainer)(model=model, args=arguments)
+    trainer = trainer_class(family)(model=model, args=arguments)
     inputs = masked_inputs(family, model)
     outputs = model(**inputs)
     with counted_waits() as waits:
