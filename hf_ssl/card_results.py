@@ -13,7 +13,7 @@ from huggingface_hub import EvalResult
 from .card_record import without_paths
 from .evaluation.health_table import COLUMNS, cells_of
 from .health_results import HealthResult
-from .own_results import OWN_ARM, ComparedLine
+from .own_results import OWN_ARM, ComparedLine, told_settings
 from .run_metrics import RUN_METRICS, RUN_SPLITS, split_and_metric
 
 _METRIC_TYPES = {
@@ -30,7 +30,8 @@ _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+(:[\w.-]+)?")
 
 @dataclass(frozen=True)
 class Probe:
-    """A figure of a probe, over the runs of an arm: `values` are shares; `on_hub` if `data` is a name on the Hub."""
+    """A figure of a probe, over the runs of an arm: `values` are shares; `on_hub` if `data` is a name on the Hub;
+    `settings` in words, where they are not as usual."""
 
     arm: str
     is_own: bool
@@ -41,6 +42,12 @@ class Probe:
     metric: str
     values: tuple[float, ...]
     on_hub: bool = False
+    settings: str = ""
+
+    @property
+    def measured(self) -> str:
+        """On what."""
+        return f"{self.data}, {self.column}" + (f" ({self.settings})" if self.settings else "")
 
     @property
     def mean(self) -> float:
@@ -58,11 +65,14 @@ def probes_of(lines: Sequence[ComparedLine]) -> list[Probe]:
         key = tuple(str(line[name]) for name in ("task", "data", "column", "method", "metric"))
         arm = OWN_ARM if is_own else without_paths(line["arm"])
         on_hub = bool(line.get("data_on_hub", False))  # of older lines it is not known
-        groups.setdefault((*key, is_own, arm, on_hub), []).append(float(line["test"]))
+        groups.setdefault((*key, is_own, arm, on_hub, told_settings(line)), []).append(float(line["test"]))
     return [
-        Probe(arm, is_own, task, data if on_hub else short_name(data), column, method, metric, tuple(values), on_hub)
-        for (task, data, column, method, metric, is_own, arm, on_hub), values in groups.items()
-    ]
+        Probe(
+            arm, is_own, task, data if on_hub else short_name(data), column, method, metric, tuple(values), on_hub,
+            settings,
+        )
+        for (task, data, column, method, metric, is_own, arm, on_hub, settings), values in groups.items()
+    ]  # fmt: skip
 
 
 def probe_table(probes: Sequence[Probe]) -> str:
@@ -73,7 +83,7 @@ def probe_table(probes: Sequence[Probe]) -> str:
         for probe in sorted(of_it, key=lambda probe: not probe.is_own):
             spread = f" ({min(probe.values):.1%} to {max(probe.values):.1%})" if len(set(probe.values)) > 1 else ""
             rows.append(
-                f"| {probe.task}, {probe.data}, {probe.column} | {probe.method}, {probe.metric} | {probe.arm} "
+                f"| {probe.task}, {probe.measured} | {probe.method}, {probe.metric} | {probe.arm} "
                 f"| {probe.mean:.1%}{spread} | {len(probe.values)} |"
             )
     return "\n".join(rows)
@@ -85,12 +95,17 @@ def health_table(results: Sequence[HealthResult]) -> str:
     for result in results:
         arm = OWN_ARM if result.is_own else without_paths(result.arm)
         cells = cells_of(len(result.layers) - 1, result.layers[-1])
-        rows.append(f"| {short_name(result.data)}, {result.num_items} items | {arm} | {' | '.join(cells)} |")
+        settings = f" ({result.settings})" if result.settings else ""
+        measured = f"{short_name(result.data)}, {result.num_items} items{settings}"
+        rows.append(f"| {measured} | {arm} | {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
 def probe_results(probes: Sequence[Probe], modality: str) -> list[EvalResult]:
     """This model's probes for `model-index`; those of other arms are in the table only.
+
+    Results of one task, data set, configuration and split become one there, whose name is that of the first: so the
+    metric's name says the column and the settings, and local data have their name as the configuration too.
 
     Args:
         probes: From [`probes_of`].
@@ -100,16 +115,21 @@ def probe_results(probes: Sequence[Probe], modality: str) -> list[EvalResult]:
         EvalResult(
             task_type=_task_type(probe.task, modality),
             task_name=f"probe of frozen features: {probe.task}",
-            **_dataset(probe.data if probe.on_hub else None),
-            dataset_name=f"{probe.data}, {probe.column}",
+            **(_dataset(probe.data) if probe.on_hub else _dataset(None) | {"dataset_config": probe.data}),
+            dataset_name=probe.data,
             dataset_split="test",
             metric_type=_METRIC_TYPES.get(probe.metric, probe.metric),
-            metric_name=f"{probe.metric} ({probe.method}, {len(probe.values)} runs)",
+            metric_name=_metric_name(probe),
             metric_value=round(probe.mean, 4),
         )
         for probe in probes
         if probe.is_own
     ]
+
+
+def _metric_name(probe: Probe) -> str:
+    details = [probe.method, f"{len(probe.values)} runs", *filter(None, [probe.settings])]
+    return f"{probe.metric} of {probe.column} ({', '.join(details)})"
 
 
 def run_results(figures: Mapping[str, float], task_type: str, dataset_name: str) -> list[EvalResult]:
@@ -154,7 +174,7 @@ def short_name(data: str) -> str:
 
 
 def _measurement(probe: Probe) -> tuple[str, ...]:
-    return (probe.task, probe.data, probe.column, probe.method, probe.metric)
+    return (probe.task, probe.measured, probe.method, probe.metric)
 
 
 def _task_type(task: str, modality: str) -> str:

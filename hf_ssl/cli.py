@@ -383,11 +383,13 @@ def _run_report(arguments: argparse.Namespace) -> None:
     from .own_results import ResultsOfModel, results_of_model
     from .report import SampleSource, write_report
     from .report.probes import probe_figures
+    from .report.run_folder import read_run
 
     sample, results = None, ResultsOfModel([], [])
     if arguments.results is not None:
         names = [] if arguments.model_name is None else [arguments.model_name]
-        results = results_of_model(arguments.results, arguments.folder, names)
+        model_folder = read_run(arguments.folder).model_folder
+        results = results_of_model(arguments.results, arguments.folder, names, model_folder=model_folder)
     if arguments.data is not None:
         sample = SampleSource(
             data=arguments.data,
@@ -401,6 +403,7 @@ def _run_report(arguments: argparse.Namespace) -> None:
         sample=sample,
         probes=probe_figures(results.probes),
         health=health_results(results.health),
+        notes=results.notes,
         output=arguments.output,
     )
     print(f"Wrote {path}.")

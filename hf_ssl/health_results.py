@@ -7,7 +7,7 @@ from math import nan
 from typing import Any
 
 from .evaluation.representation_health import RepresentationHealth
-from .own_results import ComparedLine
+from .own_results import ComparedLine, told_settings
 
 _SIZES = ("num_items", "num_vectors", "feature_size")
 
@@ -24,6 +24,7 @@ class HealthResult:
         layers (`tuple[RepresentationHealth, ...]`): From the input of the first layer to the output of the last.
         codebook (`Mapping[str, float]`, *optional*): Fields of
             [`~hf_ssl.evaluation.codebooks.CodebookHealth`], if it has a quantizer.
+        settings (`str`): In words, where they are not as usual.
     """
 
     arm: str
@@ -32,6 +33,7 @@ class HealthResult:
     num_items: int
     layers: tuple[RepresentationHealth, ...]
     codebook: Mapping[str, float] | None
+    settings: str = ""
 
 
 def health_results(lines: Sequence[ComparedLine]) -> list[HealthResult]:
@@ -53,7 +55,9 @@ def _result(compared: ComparedLine) -> HealthResult:
         codebook = line["codebook"]
         if codebook is not None:
             codebook = {name: float(codebook[name]) for name in _CODEBOOK}
-        result = HealthResult(str(line["arm"]), is_own, str(line["data"]), int(line["num_items"]), layers, codebook)
+        result = HealthResult(
+            str(line["arm"]), is_own, str(line["data"]), int(line["num_items"]), layers, codebook, told_settings(line)
+        )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise ValueError(
             f"Not what hf-ssl health writes ({type(error).__name__}: {error}), {dict(line)!r:.200}."

@@ -14,6 +14,7 @@ import platform
 import shlex
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
 from functools import cache
 from pathlib import Path
 from typing import IO, Any
@@ -82,6 +83,13 @@ def provenance(device: str | None = None) -> dict[str, Any]:
         device: Where it was computed; see [`describe_machine`].
     """
     return {"version": __version__, "commit": _commit(), "machine": describe_machine(device)}
+
+
+def chosen_settings(config: Any) -> dict[str, Any]:
+    """Those fields of a dataclass that have a default, and another value: what tells a measurement from the usual
+    one, for the field `settings` of its line."""
+    with_default = {field.name: field.default for field in fields(config) if field.default is not MISSING}
+    return {name: vars(config)[name] for name, default in with_default.items() if vars(config)[name] != default}
 
 
 def describe_machine(device: str | None = None) -> str:

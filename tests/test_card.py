@@ -38,6 +38,7 @@ from hf_ssl.cli import main
 from hf_ssl.evaluation.representation_health import measure_health
 from hf_ssl.own_results import compared_probes
 from hf_ssl.results import append_result
+from hf_ssl.weights import weights_sha256
 
 
 @pytest.fixture(scope="module")
@@ -94,12 +95,12 @@ def test_the_card_of_a_run(run_dir: Path, tmp_path: Path) -> None:
     assert written.data.tags == ["data2vec2-audio", "hf_ssl"]
     assert written.data.model_name == "Mine"
     assert [(result.metric_name, result.metric_value) for result in written.data.eval_results] == [
-        ("accuracy (linear, 1 runs)", 0.75),
-        ("accuracy (weighted_sum, 2 runs)", 0.65),
+        ("accuracy of label (linear, 1 runs)", 0.75),
+        ("accuracy of label (weighted_sum, 2 runs)", 0.65),
     ]
     for result in written.data.eval_results:
         assert (result.task_type, result.metric_type) == ("audio-classification", "accuracy")
-        assert (result.dataset_name, result.dataset_split) == ("digits, label", "test")
+        assert (result.dataset_name, result.dataset_split) == ("digits", "test")
     text = written.text
     assert "4 updates" in text
     assert "[arXiv:2212.07525](https://arxiv.org/abs/2212.07525)" in text
@@ -163,6 +164,34 @@ def test_what_is_no_finished_run(run_dir: Path, tmp_path: Path, capsys: pytest.C
     assert main(["card", str(run_dir), "--results", str(results)]) == 1
     assert "has no probe or health of" in capsys.readouterr().err
     assert main(["card", str(run_dir), "--results", str(results), "--model_name", str(tmp_path / "another")]) == 0
+
+
+def test_a_card_has_no_figures_of_an_earlier_model_in_the_folder(
+    run_dir: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    line = {"what": "probe", "task": "classification", "data": "digits", "column": "label", "method": "linear",
+            "metric": "accuracy", "number": 0, "seed": None, "arm": "mine", "model": str(run_dir)}  # fmt: skip
+    results = tmp_path / "results.jsonl"
+    append_result(results, line | {"test": 0.125, "weights_sha256": "0123456789abcdef"}, command=["hf-ssl", "probe"])
+    assert main(["card", str(run_dir), "--results", str(results)]) == 1
+    assert "no probe or health of the model that is in" in capsys.readouterr().err
+    present = {"test": 0.375, "weights_sha256": weights_sha256(run_dir)}
+    append_result(results, line | present, command=["hf-ssl", "probe"])
+    append_result(results, line | present | {"test": 0.625, "settings": {"max_seconds": 2.0}}, command=["hf-ssl"])
+    append_result(results, line | present | {"test": 0.875, "data": "orders"}, command=["hf-ssl"])
+    assert main(["card", str(run_dir), "--results", str(results)]) == 0
+    text = capsys.readouterr().out
+    assert "| classification, digits, label | linear, accuracy | this model | 37.5% | 1 |" in text
+    assert "| classification, digits, label (max_seconds 2) | linear, accuracy | this model | 62.5% | 1 |" in text
+    assert [(result.dataset_name, result.metric_name) for result in ModelCard(text).data.eval_results] == [
+        ("digits", "accuracy of label (linear, 1 runs)"),
+        ("digits", "accuracy of label (linear, 1 runs, max_seconds 2)"),
+        ("orders", "accuracy of label (linear, 1 runs)"),
+    ]
+    assert "12.5" not in text
+    assert "left out" not in text  # which is of interest to nobody who reads the card
+    (note,) = caplog.messages
+    assert note.startswith("1 line of probes and health is left out: measured on other weights than")
 
 
 def test_a_run_of_before_there_were_records(run_dir: Path, tmp_path: Path) -> None:
@@ -246,8 +275,8 @@ def test_figures_of_a_recogniser_are_its_results() -> None:
     [
         ("ada/digits", True, ("ada/digits", None)),
         ("nyu-mll/glue:rte", True, ("nyu-mll/glue", "rte")),
-        ("data/digits", False, ("local", None)),  # a folder on the machine that probed
-        ("data/digits", None, ("local", None)),  # of before this was written down
+        ("data/digits", False, ("local", "data/digits")),  # a folder on the machine that probed
+        ("data/digits", None, ("local", "data/digits")),  # of before this was written down
     ],
 )
 def test_data_on_the_hub_are_named_in_the_model_index(

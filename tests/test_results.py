@@ -7,7 +7,15 @@ from pathlib import Path
 import pytest
 
 from hf_ssl import __version__
-from hf_ssl.results import append_result, cpu_model, describe_machine, provenance, read_results
+from hf_ssl.evaluation.probe_data import DataConfig
+from hf_ssl.results import (
+    append_result,
+    chosen_settings,
+    cpu_model,
+    describe_machine,
+    provenance,
+    read_results,
+)
 from hf_ssl.shared_files import lock
 
 
@@ -40,6 +48,11 @@ def test_a_cpu_is_named_as_the_system_names_it():
     named = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     assert not named or named[0].endswith(f": {cpu_model()}")
     assert cpu_model()
+
+
+def test_only_settings_that_are_not_as_usual_are_told():
+    assert chosen_settings(DataConfig("data", "label")) == {}
+    assert chosen_settings(DataConfig("data", "label", max_seconds=30.0, text_column="text")) == {"max_seconds": 30.0}
 
 
 @pytest.mark.parametrize("result", [{"test": 0.5}, {"what": 1}])

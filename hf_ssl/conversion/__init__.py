@@ -10,6 +10,7 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 from transformers.utils import logging
 
 from ..models.modeling_data2vec2_vision import Data2Vec2VisionForImageClassification
+from ..weights import file_sha256
 from .best_rq import convert_best_rq, convert_to_speechbrain, load_speechbrain_checkpoint
 from .best_rq_card import make_best_rq_card
 from .card import CardFacts, CardUse, make_card
@@ -28,7 +29,7 @@ from .data2vec_text import convert_data2vec_text_pretraining
 from .fairseq_checkpoint import FairseqCheckpoint, load_fairseq_checkpoint
 from .fairseq_dictionary import read_dictionary
 from .options import section
-from .record import file_sha256, make_record, write_record
+from .record import make_record, write_record
 from .roberta_tokenizer import read_byte_pair_encoding
 from .safe_loading import UnsafeCheckpointError
 from .to_fairseq import convert_to_fairseq

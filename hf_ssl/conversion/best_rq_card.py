@@ -3,9 +3,9 @@
 
 from huggingface_hub import ModelCard, ModelCardData
 
+from ..weights import file_sha256
 from .best_rq import BestRqConversion, SpeechBrainCheckpoint
 from .best_rq_weights import HEAD, MODEL, QUANTIZER
-from .record import file_sha256
 
 _TEMPLATE = """\
 ---

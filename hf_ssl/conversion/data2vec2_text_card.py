@@ -9,9 +9,10 @@ from huggingface_hub import ModelCard, ModelCardData
 from ..models.configuration_data2vec_pretraining import longest_text
 from ..models.modeling_data2vec2_text import Data2Vec2TextForPreTraining
 from ..models.modeling_data2vec_text_pretraining import Data2VecTextForPreTraining
+from ..weights import file_sha256
 from .data2vec2_text import TextConversion
 from .fairseq_checkpoint import FairseqCheckpoint
-from .record import FairseqRecord, file_sha256
+from .record import FairseqRecord
 
 _TEMPLATE = """\
 ---

@@ -2,7 +2,6 @@
 """`fairseq.json` of a converted folder: what the original checkpoint held and our files have no place for, so that
 the way back (`hf-ssl convert --to fairseq`) gives the same checkpoint."""
 
-import hashlib
 import json
 import os
 from pathlib import Path
@@ -125,12 +124,3 @@ def _check_types(record: FairseqRecord) -> None:
     if not all(kind in ("float16", "bfloat16") for kind in record.dtypes.values()):
         raise ValueError(f"`dtypes` names others than float16 and bfloat16: {record.dtypes}")
     read_num_updates(record.other.get("optimizer_history"))
-
-
-def file_sha256(path: str | os.PathLike) -> str:
-    """SHA-256 of a file of any size, as hexadecimal digits."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(2**20):
-            digest.update(block)
-    return digest.hexdigest()

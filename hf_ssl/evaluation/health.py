@@ -7,7 +7,8 @@ from math import isnan
 from typing import Any
 
 from ..output_files import check_writable
-from ..results import append_result
+from ..results import append_result, chosen_settings
+from ..weights import WEIGHTS_FIELD, weights_sha256
 from .codebooks import CodebookHealth, load_quantizing_model, measure_codebook
 from .encoders import FrozenEncoder, load_frozen_encoder
 from .health_table import health_table, in_words
@@ -49,12 +50,14 @@ class ModelHealth:
         model (`str`): Folder, or name on the Hub.
         layers (`list[RepresentationHealth]`): From the input of the first layer to the output of the last.
         codebook (`CodebookHealth`, *optional*): If it has a quantizer.
+        weights (`str`, *optional*): As of [`~hf_ssl.weights.weights_sha256`], if it has learned any.
     """
 
     arm: str
     model: str
     layers: list[RepresentationHealth]
     codebook: CodebookHealth | None = None
+    weights: str | None = None
 
 
 def run_health(config: HealthConfig) -> list[ModelHealth]:
@@ -98,9 +101,10 @@ def _measure_all(config: HealthConfig, first: FrozenEncoder, items: Sequence[Ite
         encoder = first if number == 0 else _load(config, model)
         if encoder.modality != first.modality:
             raise ValueError(f"Expected models of {first.modality} only, but {model} is for {encoder.modality}.")
+        weights = weights_sha256(model)
         quantizing = load_quantizing_model(model, encoder.model.device)
         codebook = None if quantizing is None else measure_codebook(quantizing, encoder, items)
-        yield ModelHealth(model, model, measure_layers(encoder, items), codebook)
+        yield ModelHealth(model, model, measure_layers(encoder, items), codebook, weights)
         if config.untrained:
             twin = _load(config, model, untrained_seed=0)
             yield ModelHealth(f"{model}, untrained", model, measure_layers(twin, items))
@@ -119,8 +123,10 @@ def _append(config: HealthConfig, health: ModelHealth) -> None:
         "what": "health",
         "arm": health.arm,
         "model": health.model,
+        WEIGHTS_FIELD: health.weights,
         "data": config.data.source,
         "num_items": health.layers[-1].num_items,
+        "settings": {name: value for name, value in chosen_settings(config.data).items() if name != "max_items"},
         "layers": [_figures(layer) for layer in health.layers],
         "codebook": None if health.codebook is None else health.codebook._asdict(),
     }

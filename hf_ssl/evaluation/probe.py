@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..output_files import check_writable, make_folder
-from ..results import append_result
+from ..results import append_result, chosen_settings
+from ..weights import WEIGHTS_FIELD, weights_sha256
 from .baselines import baseline_of
 from .encoders import FrozenEncoder, Representer, load_frozen_encoder
 from .probe_data import DataConfig, ProbeData, ProbeTask, load_probe_data
@@ -59,12 +60,14 @@ class ProbeConfig:
 
 
 class Candidate(NamedTuple):
-    """What is measured next: `number` counts the models of an arm."""
+    """What is measured next: `number` counts the models of an arm; `weights` as of [`weights_sha256`], if it has
+    learned any."""
 
     arm: str
     model: str | None
     number: int
     encoder: Representer
+    weights: str | None = None
 
 
 def parse_arms(models: Sequence[str], named: Sequence[str]) -> list[Arm]:
@@ -146,7 +149,7 @@ def _candidates(config: ProbeConfig, first: FrozenEncoder, data: ProbeData) -> I
         encoder = first if arm is config.arms[0] else _load(config, arm)
         if encoder.modality != first.modality:
             raise ValueError(f"Expected models of {first.modality} only, but {arm.model} is for {encoder.modality}.")
-        yield Candidate(arm.name, arm.model, number, encoder)
+        yield Candidate(arm.name, arm.model, number, encoder, weights_sha256(arm.model))
         if config.untrained:
             yield Candidate(f"{arm.name}, untrained", arm.model, number, _load(config, arm, untrained_seed=number))
     name, baseline = baseline_of(first.modality, data.train.items)
@@ -176,11 +179,18 @@ def _measure(config: ProbeConfig, candidate: Candidate, data: ProbeData) -> Iter
             "what": "probe",
             "arm": candidate.arm,
             "model": candidate.model,
+            WEIGHTS_FIELD: candidate.weights,
             "number": candidate.number,
             "task": config.task,
             "data": config.data.source,
             "column": config.data.column,
             "data_on_hub": config.data.on_hub,
+            "settings": _settings(config),
             "notes": data.notes,
             **asdict(figure),
         }
+
+
+def _settings(config: ProbeConfig) -> dict[str, Any]:
+    """What figures depend on beside task, data and method, where it is not as usual."""
+    return chosen_settings(config.data) | ({} if config.num_epochs is None else {"epochs": config.num_epochs})

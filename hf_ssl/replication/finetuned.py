@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ..conversion.record import file_sha256
 from ..shared_files import written_whole
+from ..weights import file_sha256, weight_files
 from .cells import NotFilledError
 from .plan import ERROR_RATES, Task
 
@@ -25,7 +25,7 @@ class KeptFigures:
 
     def __init__(self, path: Path, model: Path, *, random_weights: bool) -> None:
         self.path = path
-        self.parts = [model / "config.json", *(() if random_weights else sorted(model.glob("*.safetensors")))]
+        self.parts = [model / "config.json", *(() if random_weights else weight_files(model))]
 
     def read(self) -> dict[str, Any] | None:
         """The figures; `None` if there are none, or they are of another model."""

@@ -20,18 +20,18 @@ _INTRODUCTION = (
 
 def health_section(results: Sequence[HealthResult]) -> Section:
     """A block for each set of items: last layers of all arms, then all layers of this run."""
-    measurements = dict.fromkeys((result.data, result.num_items) for result in results)
-    blocks = [
-        _measurement([result for result in results if (result.data, result.num_items) == measurement])
-        for measurement in measurements
-    ]
+    groups: dict[tuple[str, int, str], list[HealthResult]] = {}
+    for result in results:
+        groups.setdefault((result.data, result.num_items, result.settings), []).append(result)
+    blocks = [_measurement(group) for group in groups.values()]
     return Section("Health after training", [element("p", _INTRODUCTION, class_="introduction"), blocks])
 
 
 def _measurement(results: Sequence[HealthResult]) -> Child:
     first = results[0]
+    settings = f" ({first.settings})" if first.settings else ""
     return [
-        element("h3", f"{first.num_items} items of {last_name(first.data)}"),
+        element("h3", f"{first.num_items} items of {last_name(first.data)}{settings}"),
         table(["Network", *COLUMNS], [[_arm(result), *_last_layer(result)] for result in results], "figures"),
         [_details(result) for result in results if result.is_own],
     ]

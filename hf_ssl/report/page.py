@@ -14,6 +14,7 @@ from .faults import faults_section
 from .headline import headline, title_of
 from .health import health_section
 from .markup import Markup, element, embedded, fragment
+from .privacy import without_paths
 from .probes import ProbeFigure, probe_section
 from .run_folder import Run, read_run
 from .samples import SampleSource, sample_sections
@@ -32,6 +33,7 @@ def write_report(
     sample: SampleSource | None = None,
     probes: Sequence[ProbeFigure] = (),
     health: Sequence[HealthResult] = (),
+    notes: Sequence[str] = (),
     output: str | Path | None = None,
 ) -> Path:
     """Writes a page on a training run, of this package or of transformers' `Trainer`.
@@ -41,6 +43,7 @@ def write_report(
         sample: Data to show what the model makes of them: a sample is then in the page, or transcripts.
         probes: From [`~hf_ssl.report.probes.probe_figures`].
         health: From [`~hf_ssl.health_results.health_results`].
+        notes: What of the results is not shown, from [`~hf_ssl.own_results.results_of_model`].
         output: Where to write it; `_report.html` in the folder if absent.
 
     Returns:
@@ -51,7 +54,7 @@ def write_report(
     """
     run = read_run(folder)
     sections = sample_sections(run, sample) if sample is not None else []
-    page = render_page(run, sections, probes, health)
+    page = render_page(run, sections, probes, health, notes)
     path = Path(output) if output is not None else run.folder / REPORT_NAME
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(page, encoding="utf-8")
@@ -63,6 +66,7 @@ def render_page(
     samples: Sequence[Section] = (),
     probes: Sequence[ProbeFigure] = (),
     health: Sequence[HealthResult] = (),
+    notes: Sequence[str] = (),
 ) -> str:
     """The page as HTML.
 
@@ -71,6 +75,7 @@ def render_page(
         samples: What the model makes of data, from [`~hf_ssl.report.samples.sample_sections`].
         probes: What its frozen features know.
         health: How they use their space.
+        notes: What of both is not shown.
     """
     sections = [
         *samples,
@@ -83,7 +88,7 @@ def render_page(
         faults_section(run),
     ]
     contents = element("nav", [element("a", section.title, href=f"#{section.anchor}") for section in sections])
-    footer = _footer(samples, probes, health)
+    footer = _footer(samples, probes, health, notes)
     main = element("main", headline(run), contents, [section.render() for section in sections], footer)
     return "<!doctype html>\n" + element("html", _head(run), element("body", main, _script()), lang="en") + "\n"
 
@@ -108,7 +113,9 @@ def _asset(name: str) -> str:
     return files(__package__).joinpath(name).read_text(encoding="utf-8")
 
 
-def _footer(samples: Sequence[Section], probes: Sequence[ProbeFigure], health: Sequence[HealthResult]) -> Markup:
+def _footer(
+    samples: Sequence[Section], probes: Sequence[ProbeFigure], health: Sequence[HealthResult], notes: Sequence[str]
+) -> Markup:
     """What the page does not show, and who wrote it."""
     missing = []
     if not samples:
@@ -117,7 +124,7 @@ def _footer(samples: Sequence[Section], probes: Sequence[ProbeFigure], health: S
         missing.append("what its features are good for (hf-ssl probe --results FILE, then --results FILE)")
     if not health:
         missing.append("their health after training (hf-ssl health --results FILE, then --results FILE)")
-    lines = []
+    lines = [element("p", without_paths(note)) for note in notes]
     if missing:
         lines.append(element("p", f"Not on this page: {'; '.join(missing)}."))
     now = datetime.now(timezone.utc).strftime("%Y-%m-%d %H:%M UTC")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..evaluation.probe_table import ERROR_RATES
-from ..own_results import OWN_ARM, ComparedLine
+from ..own_results import OWN_ARM, ComparedLine, told_settings
 from .layer_chart import Layers, layer_chart
 from .markup import Child, Markup, element
 from .numbers import format_share
@@ -26,7 +26,7 @@ _METHODS = {
 
 @dataclass(frozen=True)
 class ProbeFigure:
-    """A figure of a probe: an arm's on one measurement, once."""
+    """A figure of a probe: an arm's on one measurement, once; `settings` in words, where they are not as usual."""
 
     arm: str
     task: str
@@ -36,6 +36,12 @@ class ProbeFigure:
     metric: str
     test: float
     by_layer: tuple[float, ...]
+    settings: str = ""
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """What was to be told of what, and how."""
+        return self.task, self.data, self.column, self.settings
 
 
 def probe_figures(lines: Sequence[ComparedLine]) -> list[ProbeFigure]:
@@ -62,15 +68,13 @@ def _figure(compared: ComparedLine) -> ProbeFigure:
         raise ValueError(f"Expected finite figures of a probe, got {test} and {by_layer}.")
     arm = OWN_ARM if is_own else arm_name(str(line["arm"]))
     task, data, column, method, metric = (str(line[name]) for name in ("task", "data", "column", "method", "metric"))
-    return ProbeFigure(arm, task, data, column, method, metric, test, by_layer)
+    return ProbeFigure(arm, task, data, column, method, metric, test, by_layer, told_settings(line))
 
 
 def probe_section(figures: Sequence[ProbeFigure]) -> Section:
     """A block for each task: a table of test figures, and charts by layer."""
-    tasks = list(dict.fromkeys((figure.task, figure.data, figure.column) for figure in figures))
-    blocks = [
-        _task([figure for figure in figures if (figure.task, figure.data, figure.column) == task]) for task in tasks
-    ]
+    measured = dict.fromkeys(figure.measured for figure in figures)
+    blocks = [_task([figure for figure in figures if figure.measured == task]) for task in measured]
     introduction = element(
         "p",
         "Frozen features, read by small heads. Everything is chosen on validation; the test was used once.",
@@ -81,7 +85,8 @@ def probe_section(figures: Sequence[ProbeFigure]) -> Section:
 
 def _task(figures: Sequence[ProbeFigure]) -> Child:
     first = figures[0]
-    title = element("h3", f"{first.task.capitalize()}: {first.column}, {last_name(first.data)}")
+    settings = f" ({first.settings})" if first.settings else ""
+    title = element("h3", f"{first.task.capitalize()}: {first.column}, {last_name(first.data)}{settings}")
     methods = list(dict.fromkeys((figure.method, figure.metric) for figure in figures))
     arms = list(dict.fromkeys(figure.arm for figure in figures))
     charts = [_chart([f for f in figures if (f.method, f.metric) == method], arms) for method in methods]

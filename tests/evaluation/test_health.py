@@ -20,6 +20,7 @@ from hf_ssl.evaluation.items import LoadedClip, Text, TokenBlock, clips_of
 from hf_ssl.evaluation.representation_health import RepresentationHealth, measure_health
 from hf_ssl.evaluation.unlabelled import spread_rows
 from hf_ssl.training.model_sizes import best_rq_config, data2vec_aqc_config
+from hf_ssl.weights import weights_sha256
 
 
 def health(folder: Path, *arguments: Any) -> list[dict[str, Any]]:
@@ -45,6 +46,9 @@ def test_speech(
     ]  # fmt: skip
     for line in results:
         assert (line["what"], line["version"], line["num_items"]) == ("health", __version__, 4)
+        assert line["settings"] == {}
+        is_untrained = line["arm"].endswith(", untrained")
+        assert line["weights_sha256"] == (None if is_untrained else weights_sha256(line["model"]))
         assert line["command"].startswith("hf-ssl health")
         assert all(1 <= layer["rankme"] <= layer["feature_size"] for layer in line["layers"])
     assert results[0]["codebook"] is results[1]["codebook"] is None
@@ -65,7 +69,8 @@ def test_the_same_clips_give_the_same_figures_as_the_functions(
     from hf_ssl.data.skipped import SkippedFiles
     from hf_ssl.data.sources import load_audio_sources
 
-    (line,) = health(tmp_path, wav2vec2, "--data", recordings)
+    (line,) = health(tmp_path, wav2vec2, "--data", recordings, "--max_seconds", 19)
+    assert line["settings"] == {"max_seconds": 19.0}
     table = load_audio_sources([str(recordings)], min_seconds=0.5, max_seconds=20, skipped=SkippedFiles())
     states = list(load_frozen_encoder(str(wav2vec2)).hidden_states(clips_of(table)))
     expected = measure_health([clip[2] for clip in states])

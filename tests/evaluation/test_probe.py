@@ -17,6 +17,7 @@ from hf_ssl.evaluation.encoders import load_frozen_encoder
 from hf_ssl.evaluation.features import extract_features
 from hf_ssl.evaluation.probe_data import DataConfig, load_probe_data
 from hf_ssl.evaluation.probe_encoder import gib_of_frames
+from hf_ssl.weights import weights_sha256
 
 
 @pytest.fixture(autouse=True)
@@ -53,7 +54,9 @@ def test_classification_of_speech_by_several_models(
             "probe", "classification", "label", __version__,
         )  # fmt: skip
         assert run["command"].startswith("hf-ssl probe --task classification")
-        assert (run["data_on_hub"], run["notes"]) == (False, [])
+        assert (run["data_on_hub"], run["notes"], run["settings"]) == (False, [], {"epochs": 2})
+        has_learned = run["model"] is not None and not run["arm"].endswith(", untrained")
+        assert run["weights_sha256"] == (weights_sha256(run["model"]) if has_learned else None)
         assert len(run["by_layer"]) == {"ours": 3, "theirs": 2}.get(run["arm"].split(",")[0], 1)
     printed = capsys.readouterr().out
     assert "8 to learn from, 8 to choose by, 8 to test" in printed
@@ -68,6 +71,13 @@ def test_classification_of_images(vit: Path, images: Path, tmp_path: Path) -> No
     # The label is how light an image is.
     pixels = {run["method"]: run["test"] for run in results if run["model"] is None}
     assert pixels["linear"] == pixels["neighbours"] == 1.0
+
+
+def test_lines_tell_the_settings_that_figures_depend_on(wav2vec2: Path, recordings: Path, tmp_path: Path) -> None:
+    data = ("--task", "classification", "--data", recordings, "--column", "label", "--methods", "linear")
+    results = probe(tmp_path, wav2vec2, *data, "--max_seconds", 30, "--splits", "test", "validation", "train")
+    for run in results:
+        assert run["settings"] == {"max_seconds": 30.0, "splits": ["test", "validation", "train"], "epochs": 2}
 
 
 def test_classification_of_texts_without_validation(

@@ -11,6 +11,7 @@ from report_helpers import HOSTILE, a_log, write_json, write_lines
 
 from hf_ssl.cli import main
 from hf_ssl.report import REPORT_NAME, write_report
+from hf_ssl.weights import weights_sha256
 
 VOID = ("br", "img", "meta")
 
@@ -249,6 +250,27 @@ def test_results_of_other_models_are_not_those_of_the_run(make_run):
     assert "Nearest neighbours" not in text
 
 
+def test_results_of_an_earlier_model_in_the_folder_are_not_shown(make_run):
+    folder = make_run()
+    own = {"arm": "run", "model": str(folder)}
+    lines = [
+        probe_line(**own, test=0.25, weights_sha256="0123456789abcdef"),
+        probe_line(**own, test=0.5, weights_sha256=weights_sha256(folder)),
+        probe_line(**own, test=0.75, weights_sha256=weights_sha256(folder), settings={"max_seconds": 2.0}),
+        health_line(model=str(folder), settings={"split": "validation"}),
+    ]
+    assert report(folder, [lines[0], health_line(model=str(folder), weights_sha256="0")]) == 1
+    assert report(folder, lines) == 0
+    text = read_page(folder / REPORT_NAME).text
+    assert "Classification: label, digits On test Linear classifier, accuracy this model 50.0 %" in text
+    assert (
+        "Classification: label, digits (max_seconds 2) On test Linear classifier, accuracy this model 75.0 %" in text
+    )
+    assert "8 items of clips (split validation)" in text
+    assert "25.0 %" not in text
+    assert "1 line of probes and health is left out: measured on other weights than …/run has now" in text
+
+
 def test_results_without_the_run(make_run, capsys):
     folder = make_run()
     others = [other_line(), probe_line(arm="run, untrained"), health_line(model="x")]
@@ -267,6 +289,8 @@ def test_results_without_the_run(make_run, capsys):
         ('{"what": "other"}', "has no probe or health of"),
         (json.dumps({"what": "probe"}), "Expected the field 'arm' in the line of a probe"),
         (json.dumps(probe_line(test=math.nan)), "finite"),
+        (json.dumps(probe_line(weights_sha256=["0"])), "Expected digits in `weights_sha256`"),
+        (json.dumps(probe_line(settings=["0"])), "Expected settings by name"),
         (json.dumps(probe_line(by_layer=["x"])), "Not what hf-ssl probe writes"),
         (json.dumps(probe_line(model=["run"])), "has no probe or health of"),
         (json.dumps({"what": "health"}), "Expected the field 'arm' in the line of a health"),
