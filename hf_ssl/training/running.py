@@ -8,6 +8,7 @@ import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import datasets
@@ -24,6 +25,7 @@ from ..data.skipped import SkippedFiles
 from ..data.sources import load_audio_sources
 from ..hub import explain_hub_error
 from ..report import write_report
+from ..run_metrics import RUN_SPLITS
 from .allocator import keep_freed_memory
 from .arguments import FineTuningDataArguments, SpeechDataArguments
 from .checkpoints import last_complete_checkpoint
@@ -240,12 +242,27 @@ def save_run(trainer: AudioTrainer, result: TrainOutput, started_from: str | Non
     # An external call would push at once, without the state and the figures, and lose them if the Hub refuses.
     trainer.save_model(_internal_call=True)
     trainer.save_state()
+    _remove_earlier_figures(trainer)
     trainer.save_metrics("train", result.metrics)
     if trainer.is_world_process_zero():
         assert trainer.args.output_dir is not None
         model = trainer.accelerator.unwrap_model(trainer.model)
         trainer.card_record = record_run(trainer.args, model, sys.argv, started_from)
         write_record(trainer.args.output_dir, trainer.card_record)
+
+
+def _remove_earlier_figures(trainer: AudioTrainer) -> None:
+    """Those of an earlier model in the same folder, which is gone: cards and reports would show them as this one's."""
+    if not trainer.is_world_process_zero():
+        return
+    folder = Path(str(trainer.args.output_dir))
+    names = [f"{split}_results.json" for split in (*RUN_SPLITS, "all")]
+    names += [f"_{split}_transcripts.tsv" for split in RUN_SPLITS]
+    earlier = [name for name in names if (folder / name).is_file()]
+    for name in earlier:
+        (folder / name).unlink()
+    if earlier:
+        logger.info(f"Removed the figures of the earlier model in {folder}: {', '.join(earlier)}.")
 
 
 def evaluate_run(trainer: AudioTrainer, test_dataset: AudioDataset | ImageDataset | None) -> None:

@@ -26,6 +26,22 @@ def test_classification_writes_both_figures(pretrained: Path, splits: Path, tmp_
     assert "test_accuracy" in read_json(tmp_path / "out" / "test_results.json")
 
 
+def test_figures_of_an_earlier_model_go_with_it(pretrained: Path, splits: Path, tmp_path: Path) -> None:
+    """A card would show them as those of the model that is in the folder now."""
+    script, out = load_script("finetune_ctc"), tmp_path / "out"
+    script.main(flags(pretrained, splits, out))
+    (out / "my_results.json").write_text("{}")
+    without = flags(pretrained, splits, out)
+    position = without.index("--test_split")
+    del without[position : position + 2]
+    script.main(without)
+    assert sorted(path.name for path in out.glob("*_results.json")) == [
+        "all_results.json", "eval_results.json", "my_results.json", "train_results.json",
+    ]  # fmt: skip
+    assert [path.name for path in out.glob("_*_transcripts.tsv")] == ["_eval_transcripts.tsv"]
+    assert not any(name.startswith("test_") for name in read_json(out / "all_results.json"))
+
+
 def test_ctc_writes_both_figures_and_all_transcripts(pretrained: Path, splits: Path, tmp_path: Path) -> None:
     load_script("finetune_ctc").main(flags(pretrained, splits, tmp_path / "out"))
     assert "eval_cer" in read_json(tmp_path / "out" / "eval_results.json")
