@@ -69,6 +69,11 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     demo.add_argument("--output_dir", default="hf_ssl_demo", help="where everything goes (default: %(default)s)")
     demo.add_argument("--minutes", type=float, default=None, help="minutes of pre-training (default: 2.5)")
     demo.add_argument("--seed", type=int, default=0, help="seed of everything random (default: %(default)s)")
+    demo.add_argument(
+        "--results",
+        metavar="FILE",
+        help="JSON lines to append the figures to (default: results.jsonl in --output_dir)",
+    )
     demo.set_defaults(run=_run_demo)
 
 
@@ -84,6 +89,8 @@ def _run_demo(arguments: argparse.Namespace) -> None:
         text_column=arguments.text_column,
         label_columns=tuple(arguments.label_columns),
         seed=arguments.seed,
+        results=arguments.results,
+        command=["hf-ssl", *arguments.argv],
     )
     if arguments.minutes is not None:
         config = config.with_minutes(arguments.minutes)

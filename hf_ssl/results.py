@@ -5,7 +5,7 @@ Commands that measure append to such a file (`--results FILE`). Reports, cards o
 project's pages that stand between `results` or `replication` marks are made of them.
 
 A line with `transcribed` was typed in later, from the page named there: its figures are as exact as they stood on that
-page, and its commit is the one that brought them there.
+page, and its commit is the one that brought them there. Where nobody wrote the command down, it is `null`.
 """
 
 import json

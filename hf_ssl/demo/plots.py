@@ -62,7 +62,7 @@ def plot_demo(
         history (list of `dict`): `Trainer.state.log_history`; `step` and what the curves name are drawn, others
             ignored.
         curves (list of `Curve`): What to draw, in this order.
-        arms (list of `dict`): Results, each `{"task": "ctc" or what was asked for, "arm": str, "value": float,
+        arms (list of `dict`): Results, each `{"task": "ctc" or what was asked for, "arm": str, "test": float,
             "metric": "accuracy" | "wer" | "cer"}`, values as fractions; drawn in this order. An optional
             `"chance"` draws a line at the accuracy of guessing.
         path (`str` or `Path`): Where to write the PNG; its folder is created if needed.
@@ -143,7 +143,7 @@ def _steps_and_values(history: Sequence[dict[str, Any]], key: str) -> tuple[list
 
 
 def _draw_bars(axes: Axes, task: str, metric: str, results: Sequence[dict[str, Any]], colours: dict[str, str]) -> None:
-    percentages = [100 * result["value"] for result in results]
+    percentages = [100 * result["test"] for result in results]
     names = [result["arm"] for result in results]
     positions = range(len(results))
     bars = axes.bar(positions, percentages, width=0.68, color=[colours[name] for name in names])

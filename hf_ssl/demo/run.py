@@ -7,10 +7,9 @@ choice of learning rate, and a second time as much wall time as pre-training and
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from math import inf
 from pathlib import Path
 from typing import Any
@@ -24,8 +23,10 @@ from ..evaluation.encoders import Representer, SpeechEncoder
 from ..evaluation.features import extract_features
 from ..evaluation.items import clips_of
 from ..evaluation.probing import linear_probe
+from ..output_files import check_writable
 from ..report import write_report
 from ..report.probes import ProbeFigure
+from ..results import append_result
 from ..training.finetuning import transcript_table
 from .arms import CTCResult, CTCTask, PreTrained, has_fast_bfloat16, pretrain
 from .data import DemoData, LabelledSplits, own_data, synthetic_data, total_seconds
@@ -35,6 +36,7 @@ from .quiet import quiet_libraries
 
 PRETRAINED, UNTRAINED, LOG_MEL = "pre-trained", "no pre-training", "log-mel, no network"
 SAME_TIME = "no pre-training, same total time"
+SYNTHETIC_SPEECH = "synthetic speech"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,8 @@ class DemoConfig:
         num_transcripts: Transcribed clips to fine-tune on.
         finetuning_minutes: Wall time of each fine-tuning run; the number of steps, the same for all, is measured too.
         learning_rates: Of all arms; the family's if `None`.
+        results: File of JSON lines to append the figures to; `results.jsonl` in `output_dir` if `None`.
+        command: What was typed, for the results.
     """
 
     output_dir: str = "hf_ssl_demo"
@@ -69,6 +73,8 @@ class DemoConfig:
     num_transcripts: int = 200
     finetuning_minutes: float = 1.3
     learning_rates: LearningRates | None = None
+    results: str | None = None
+    command: Sequence[str] = ("hf-ssl", "demo")
 
     def with_minutes(self, minutes: float) -> DemoConfig:
         """The same with so many minutes of pre-training."""
@@ -94,7 +100,7 @@ def run_demo(config: DemoConfig) -> list[dict[str, Any]]:
     """Runs the whole demo.
 
     Returns:
-        The results that are drawn and written to `results.json`: dictionaries with `task`, `arm`, `metric`, `value`.
+        The results that are drawn and appended to `config.results`: dictionaries with `task`, `arm`, `metric`, `test`.
 
     Raises:
         ValueError: There is no such model type, or the data cannot be used; the message says why.
@@ -108,17 +114,19 @@ def run_demo(config: DemoConfig) -> list[dict[str, Any]]:
     results += _recognise(run, data, pretrained)
 
     plot_demo(pretrained.history, run.family.curves, results, run.folder / "demo.png")
-    _write_results(run, pretrained, results)
+    path = _append_results(run, pretrained, results)
     print(f"\nAll of it took {(time.perf_counter() - started) / 60:.1f} minutes. {run.skipped.summary()}")
     print(f"  model     {pretrained.folder}   (AutoModel.from_pretrained reads it)")
     print(f"  curves    {run.folder / 'demo.png'}")
-    print(f"  figures   {run.folder / 'results.json'}")
+    if results:
+        print(f"  figures   {path}")
     print(f"  report    {_report(run, pretrained, results)}")
     return results
 
 
 def _start(config: DemoConfig) -> _Run:
     family, folder = demo_family(config.model_type), Path(config.output_dir)
+    check_writable(config.results, "--results")
     return _Run(
         config=config,
         family=family,
@@ -198,7 +206,7 @@ def _probe(run: _Run, task: LabelledSplits, pretrained: Path) -> list[dict[str, 
                 "task": task.task,
                 "arm": arm,
                 "metric": "accuracy",
-                "value": probe.accuracy,
+                "test": probe.accuracy,
                 "chance": probe.majority_accuracy,
                 "by_layer": probe.by_layer,
             }
@@ -245,7 +253,7 @@ def _recognise(run: _Run, data: DemoData, pretrained: PreTrained) -> list[dict[s
     for arm in (PRETRAINED, SAME_TIME):
         print(f"\n{arm}:\n{transcript_table(best[arm].references, best[arm].hypotheses, limit=5)}")
     return [
-        {"task": "ctc", "arm": arm, "metric": metric, "value": value, **_details(result)}
+        {"task": "ctc", "arm": arm, "metric": metric, "test": value, **_details(result)}
         for arm, result in best.items()
         for metric, value in (("wer", result.test_wer), ("cer", result.test_cer))
     ]
@@ -286,13 +294,23 @@ def _details(result: CTCResult) -> dict[str, Any]:
     }
 
 
-def _write_results(run: _Run, pretrained: PreTrained, results: list[dict[str, Any]]) -> None:
-    summary = {
-        "config": asdict(replace(run.config, learning_rates=run.learning_rates)),
-        "pretraining": {"num_steps": pretrained.num_steps, "seconds": round(pretrained.seconds, 1)},
-        "results": results,
+def _append_results(run: _Run, pretrained: PreTrained, results: list[dict[str, Any]]) -> Path:
+    """Adds a line for each figure, with what the whole run shares; says where."""
+    config, path = run.config, Path(run.config.results or run.folder / "results.jsonl")
+    shared = {
+        "what": "demo",
+        "model_type": config.model_type,
+        "data": config.data or SYNTHETIC_SPEECH,
+        "seed": config.seed,
+        "pretraining_minutes": config.pretraining_minutes,
+        "pretraining_steps": pretrained.num_steps,
+        "pretraining_seconds": round(pretrained.seconds, 1),
+        "pretraining_learning_rate": run.learning_rates.pretraining,
+        "finetuning_minutes": config.finetuning_minutes,
     }
-    (run.folder / "results.json").write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    for result in results:
+        append_result(path, {**shared, **result}, command=config.command)
+    return path
 
 
 def _report(run: _Run, pretrained: PreTrained, results: list[dict[str, Any]]) -> str:
@@ -305,7 +323,7 @@ def _report(run: _Run, pretrained: PreTrained, results: list[dict[str, Any]]) ->
             column=result["task"],
             method="linear",
             metric=result["metric"],
-            test=result["value"],
+            test=result["test"],
             by_layer=tuple(result["by_layer"]),
         )
         for result in results

@@ -18,10 +18,10 @@ HISTORY: list[dict[str, Any]] = [
     {"step": step, "loss": 1 / (1 + step), "target_std": 0.5, "between_utterance_share": 0.3} for step in range(5)
 ]
 ARMS: list[dict[str, Any]] = [
-    {"task": "words", "arm": "pre-trained", "value": 0.8, "metric": "accuracy", "chance": 0.03},
-    {"task": "words", "arm": "random", "value": 0.2, "metric": "accuracy", "chance": 0.03},
-    {"task": "ctc", "arm": "pre-trained", "value": 1.3, "metric": "wer"},
-    {"task": "ctc", "arm": "pre-trained", "value": 0.1, "metric": "cer"},
+    {"task": "words", "arm": "pre-trained", "test": 0.8, "metric": "accuracy", "chance": 0.03},
+    {"task": "words", "arm": "random", "test": 0.2, "metric": "accuracy", "chance": 0.03},
+    {"task": "ctc", "arm": "pre-trained", "test": 1.3, "metric": "wer"},
+    {"task": "ctc", "arm": "pre-trained", "test": 0.1, "metric": "cer"},
 ]
 
 
@@ -87,7 +87,7 @@ def test_a_reference_is_drawn_into_the_chart_and_named(drawn: Drawn, tmp_path: P
 
 def test_no_text_overlaps_another(drawn: Drawn, tmp_path: Path) -> None:
     arms = [
-        {"task": task, "arm": arm, "value": 0.5, "metric": metric}
+        {"task": task, "arm": arm, "test": 0.5, "metric": metric}
         for task, metric in (("words", "accuracy"), ("voices", "accuracy"), ("ctc", "wer"), ("ctc", "cer"))
         for arm in ("pre-trained", "random initialisation", "from scratch, summed wall time")
     ]
@@ -113,7 +113,7 @@ def test_without_results_only_the_curves_are_drawn(tmp_path: Path) -> None:
     [
         ([], ARMS, "history with at least one"),
         ([{"step": 1, "eval_loss": 2.0}], ARMS, "history with at least one"),
-        (HISTORY, [{"task": "words", "arm": "a", "value": 1.0, "metric": "bleu"}], "'bleu'"),
+        (HISTORY, [{"task": "words", "arm": "a", "test": 1.0, "metric": "bleu"}], "'bleu'"),
     ],
 )
 def test_bad_input_is_named(

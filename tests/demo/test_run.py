@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 import soundfile
 import transformers
+from pages import tables_of
 
 from hf_ssl import BestRqForPreTraining, Data2Vec2AudioForPreTraining
 from hf_ssl.demo.families import LearningRates
 from hf_ssl.demo.run import LOG_MEL, PRETRAINED, SAME_TIME, UNTRAINED, DemoConfig, run_demo
+from hf_ssl.results import append_result, read_results
 
 QUICK = {
     "pretraining_minutes": 0.03,
@@ -48,22 +50,43 @@ def test_synthetic_demo_prints_and_saves_every_arm(tmp_path: Path, capsys: pytes
     assert all(arm in printed for arm in (PRETRAINED, UNTRAINED, LOG_MEL, SAME_TIME))
     assert "said:" in printed
     assert (tmp_path / "demo.png").stat().st_size > 10_000
-    saved = json.loads((tmp_path / "results.json").read_text())
-    assert len(saved["results"]) == len(results)
+    assert f"figures   {tmp_path / 'results.jsonl'}" in printed
+    lines = read_results(tmp_path / "results.jsonl")
+    assert [{name: line[name] for name in result} for line, result in zip(lines, results, strict=True)] == json.loads(
+        json.dumps(results)
+    )
+    assert {(line["what"], line["model_type"], line["data"]) for line in lines} == {
+        ("demo", "data2vec2-audio", "synthetic speech")
+    }
     steps = {result["arm"]: result["num_steps"] for result in results if result["task"] == "ctc"}
     assert steps[SAME_TIME] > steps[UNTRAINED] == steps[PRETRAINED]
     model = Data2Vec2AudioForPreTraining.from_pretrained(tmp_path / "pretrained")
-    assert int(model.teacher.num_updates) == saved["pretraining"]["num_steps"]
+    assert int(model.teacher.num_updates) == lines[0]["pretraining_steps"]
+    # Lines have what the tables of the page ask for, which are of other runs.
+    runs = [{"pretraining_minutes": 2.5}, {"pretraining_minutes": 3.0}, {"model_type": "best-rq"}]
+    tables = tables_of([line | run for run in runs for line in lines], "demo", ["README.md"])
+    assert len(tables) == 5
+    assert all("no pre-training" in table for table in tables)
 
 
 def test_own_recordings_with_labels(tmp_path: Path) -> None:
     labels = ["dog", "cat"] * 20
     write_clips(tmp_path / "own", 40, {"animal": labels, "transcription": labels})
     config = DemoConfig(
-        output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), label_columns=("animal",), **QUICK
+        output_dir=str(tmp_path / "out"),
+        data=str(tmp_path / "own"),
+        label_columns=("animal",),
+        results=str(tmp_path / "mine.jsonl"),
+        command=["hf-ssl", "demo", "--data", "own"],
+        **QUICK,
     )
+    append_result(config.results, {"what": "other"}, command=[])
     tasks = {result["task"] for result in run_demo(config)}
     assert tasks == {"animal", "ctc"}
+    lines = read_results(config.results)[1:]
+    assert {line["task"] for line in lines} == tasks
+    assert {(line["data"], line["command"]) for line in lines} == {(config.data, "hf-ssl demo --data own")}
+    assert not (tmp_path / "out" / "results.jsonl").exists()
 
 
 def test_best_rq_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -88,9 +111,9 @@ def test_best_rq_does_the_same(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "data2vec" not in printed
     assert "masked codes predicted right" in printed
     assert (tmp_path / "out" / "demo.png").stat().st_size > 10_000
-    saved = json.loads((tmp_path / "out" / "results.json").read_text())
-    assert saved["config"]["model_type"] == "best-rq"
-    assert saved["config"]["learning_rates"]["untrained"] == [1e-3]
+    lines = read_results(tmp_path / "out" / "results.jsonl")
+    assert {(line["model_type"], line["pretraining_learning_rate"]) for line in lines} == {("best-rq", 1.5e-3)}
+    assert {line["learning_rate"] for line in lines if line["arm"] == UNTRAINED and line["task"] == "ctc"} == {1e-3}
     BestRqForPreTraining.from_pretrained(tmp_path / "out" / "pretrained")
 
 
@@ -100,6 +123,7 @@ def test_own_recordings_without_labels_are_pretrained_on(tmp_path: Path, capsys:
     assert (tmp_path / "out" / "demo.png").is_file()
     printed = capsys.readouterr().out
     assert "No transcripts" in printed
+    assert "figures" not in printed
     report = tmp_path / "out" / "pretrained" / "_report.html"
     assert f"report    {report}" in printed
     assert "Spread of the targets" in report.read_text()
@@ -120,6 +144,12 @@ def test_folder_without_audio_is_named(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     with pytest.raises(ValueError, match="own"):
         run_demo(DemoConfig(output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), **QUICK))
+
+
+def test_results_that_cannot_be_written_are_named_before_anything_is_written(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=r"Cannot write --results .*: there is no folder"):
+        run_demo(DemoConfig(output_dir=str(tmp_path / "out"), results=str(tmp_path / "no" / "r.jsonl"), **QUICK))
+    assert not (tmp_path / "out").exists()
 
 
 def test_unknown_model_type_is_named_before_anything_is_written(tmp_path: Path) -> None:
