@@ -86,7 +86,11 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
         train_dataset=make_train_dataset(train_table, data_args, training_args, reading),
         eval_dataset=make_eval_dataset(eval_table, data_args, reading),
         data_collator=DataCollatorForAudioClassification(
-            feature_extractor, label2id, class_args.multi_label, label_column=class_args.label_column
+            feature_extractor,
+            label2id,
+            class_args.multi_label,
+            label_column=class_args.label_column,
+            pad_to_multiple_of=training_args.pad_to_multiple_of(reading.sampling_rate),
         ),
         processing_class=feature_extractor,
         compute_metrics=multi_label_metrics if class_args.multi_label else classification_metrics,

@@ -107,7 +107,12 @@ def main(argv: Sequence[str] | None = None) -> CTCTrainer:
         train_dataset=make_train_dataset(train_table, data_args, training_args, reading),
         eval_dataset=eval_dataset,
         data_collator=NormalizingCTCCollator(
-            DataCollatorForCTC(processor, text_column=text_args.text_column), normalizer
+            DataCollatorForCTC(
+                processor,
+                text_column=text_args.text_column,
+                pad_to_multiple_of=training_args.pad_to_multiple_of(reading.sampling_rate),
+            ),
+            normalizer,
         ),
         processing_class=processor,
         compute_metrics=transcripts.metrics,

@@ -81,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> SpeakerVerificationTrainer:
             feature_extractor,
             {speaker: number for number, speaker in enumerate(known + others)},
             label_column=column,
+            pad_to_multiple_of=training_args.pad_to_multiple_of(reading.sampling_rate),
         ),
         processing_class=feature_extractor,
         compute_metrics=verification_metrics,

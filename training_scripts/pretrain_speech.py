@@ -99,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
         train_dataset=make_train_dataset(train_table, data_args, training_args, reading),
         eval_dataset=make_eval_dataset(eval_table, data_args, reading),
         sampling_rate=reading.sampling_rate,
+        pad_to_multiple_of=training_args.pad_to_multiple_of(reading.sampling_rate),
         callbacks=health_guards(training_args),
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
@@ -190,9 +191,10 @@ def make_trainer(
     model: PreTrainedModel,
     feature_extractor: SequenceFeatureExtractor,
     augmentation: WaveformAugmentation | None = None,
+    pad_to_multiple_of: int | None = None,
     **arguments: Any,
 ) -> PreTrainingTrainer:
-    """The trainer of the model's family, with its collator."""
+    """The trainer of the model's family, with its collator, which pads to a multiple of so many samples."""
     if feature_extractor.model_input_names[0] != model.main_input_name:
         raise ValueError(
             f"The feature extractor gives `{feature_extractor.model_input_names[0]}`, but the model takes "
@@ -202,7 +204,7 @@ def make_trainer(
         logger.warning("No augmentation is asked for: the student sees what the teacher sees.")
     return trainer_class(model.config)(
         model=model,
-        data_collator=speech_collator(model.config, feature_extractor, augmentation),
+        data_collator=speech_collator(model.config, feature_extractor, augmentation, pad_to_multiple_of),
         processing_class=feature_extractor,
         **arguments,
     )

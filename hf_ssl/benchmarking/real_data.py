@@ -141,7 +141,9 @@ def _speech(recipe: PlannedRecipe, arguments: RecipeArguments, items: int | None
         dataset=dataset,
         batches=EndlessBatches(dataset, _clip_batches(dataset, arguments.training, items)),
         items=items or recipe.items_per_device,
-        collator=speech_collator(recipe.config, extractor, augmentation),
+        collator=speech_collator(
+            recipe.config, extractor, augmentation, arguments.training.pad_to_multiple_of(reading.sampling_rate)
+        ),
         config=recipe.config,
         per_position=step / reading.sampling_rate,
         most_workers=None,
@@ -165,7 +167,11 @@ def _clip_batches(
     seed = _seed(training_args)
     if items is None and training_args.batch_seconds is not None:
         of_seconds = DurationBatchSampler(
-            dataset.lengths, batch_seconds=training_args.batch_seconds, batches_per_update=1, seed=seed
+            dataset.lengths,
+            batch_seconds=training_args.batch_seconds,
+            batches_per_update=1,
+            seed=seed,
+            pad_to_multiple_of=training_args.pad_to_multiple_of_seconds,
         )
         return lambda epoch: _epoch_of(of_seconds, of_seconds, epoch)
     size = items or training_args.per_device_train_batch_size

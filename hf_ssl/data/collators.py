@@ -10,6 +10,7 @@ from transformers import Wav2Vec2FeatureExtractor, Wav2Vec2Processor
 
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from .collator_checks import Feature, as_array, check_range, integers_of, waveforms_of
+from .duration_batches import padded_lengths
 
 # They take waveforms and give `input_values` or `input_features`.
 SpeechFeatureExtractor = Wav2Vec2FeatureExtractor | BestRqFeatureExtractor
@@ -25,6 +26,8 @@ class DataCollatorForCTC:
         processor (`Wav2Vec2Processor`): Feature extractor and tokenizer.
         sampling_rate (`int`, *optional*): The rate of the `input_values`; the feature extractor's if not given.
         text_column (`str`): The feature that holds the transcript.
+        pad_to_multiple_of (`int`, *optional*): Samples of which the longest clip's length is made a multiple, by
+            padding; it stays as it is if not given.
 
     Returns (of a call):
         `dict[str, torch.Tensor]`: what the feature extractor makes, float32, padded (and normalised where it does):
@@ -38,14 +41,20 @@ class DataCollatorForCTC:
     """
 
     def __init__(
-        self, processor: Wav2Vec2Processor, *, sampling_rate: int | None = None, text_column: str = "transcription"
+        self,
+        processor: Wav2Vec2Processor,
+        *,
+        sampling_rate: int | None = None,
+        text_column: str = "transcription",
+        pad_to_multiple_of: int | None = None,
     ) -> None:
         _check_sampling_rate(processor.feature_extractor, sampling_rate)
+        self.pad_to_multiple_of = pad_to_multiple_of
         self.processor = processor
         self.text_column = text_column
 
     def __call__(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
-        batch = _pad_audio(self.processor.feature_extractor, features)
+        batch = _pad_audio(self.processor.feature_extractor, features, self.pad_to_multiple_of)
         labels = [torch.tensor(self._label_ids(feature), dtype=torch.int64) for feature in features]
         batch["labels"] = torch.nn.utils.rnn.pad_sequence(labels, batch_first=True, padding_value=-100)
         return batch
@@ -107,6 +116,7 @@ class DataCollatorForAudioClassification:
         sampling_rate (`int`, *optional*): The rate of the `input_values`; the feature extractor's if not given.
         label_column (`str`): The feature that holds the label.
         label_separator (`str`): Between names in a text.
+        pad_to_multiple_of (`int`, *optional*): As of [`DataCollatorForCTC`].
 
     Returns (of a call):
         `dict[str, torch.Tensor]`: `input_values` (or `input_features`) and `attention_mask` as in
@@ -126,6 +136,7 @@ class DataCollatorForAudioClassification:
         sampling_rate: int | None = None,
         label_column: str = "label",
         label_separator: str = ";",
+        pad_to_multiple_of: int | None = None,
     ) -> None:
         _check_sampling_rate(feature_extractor, sampling_rate)
         if label2id is not None and sorted(label2id.values()) != list(range(len(label2id))):
@@ -135,9 +146,10 @@ class DataCollatorForAudioClassification:
         self.multi_label = multi_label
         self.label_column = label_column
         self.label_separator = label_separator
+        self.pad_to_multiple_of = pad_to_multiple_of
 
     def __call__(self, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
-        batch = _pad_audio(self.feature_extractor, features)
+        batch = _pad_audio(self.feature_extractor, features, self.pad_to_multiple_of)
         labels = [self._label_of(feature) for feature in features]
         if self.multi_label:
             batch["labels"] = torch.tensor(np.stack(self._multi_hot_rows(labels)), dtype=torch.float32)
@@ -199,18 +211,32 @@ def _check_sampling_rate(feature_extractor: SpeechFeatureExtractor, sampling_rat
         )
 
 
-def _pad_audio(feature_extractor: SpeechFeatureExtractor, features: Sequence[Feature]) -> dict[str, torch.Tensor]:
+def _pad_audio(
+    feature_extractor: SpeechFeatureExtractor, features: Sequence[Feature], pad_to_multiple_of: int | None
+) -> dict[str, torch.Tensor]:
     """The model's input and its attention mask, whether these are samples or mel frames."""
+    waveforms = waveforms_of(features)
     batch = feature_extractor(
-        waveforms_of(features),
+        waveforms,
         sampling_rate=feature_extractor.sampling_rate,
-        padding=True,
+        padding="max_length",
+        max_length=padded_length(feature_extractor, waveforms, pad_to_multiple_of),
         # Not the extractor's own setting: models pool, mask and score real frames only.
         return_attention_mask=True,
         return_tensors="pt",
     )
     name = feature_extractor.model_input_names[0]
     return {name: batch[name], "attention_mask": batch["attention_mask"]}
+
+
+def padded_length(
+    feature_extractor: SpeechFeatureExtractor, waveforms: Sequence[np.ndarray], multiple: int | None
+) -> int:
+    """Samples or mel frames, whatever the extractor gives, of the longest clip rounded up to a multiple in samples."""
+    num_samples = int(padded_lengths([max(map(len, waveforms))], multiple)[0])
+    if isinstance(feature_extractor, BestRqFeatureExtractor):
+        return feature_extractor.num_mel_frames(num_samples)
+    return num_samples
 
 
 def _shorten(names: list[str], limit: int = 20) -> str:

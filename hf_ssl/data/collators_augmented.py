@@ -44,6 +44,7 @@ class DataCollatorForData2VecAqc(DataCollatorForData2VecAudio):
         feature_extractor: Pads and normalises either view; must return an attention mask.
         config: The model's configuration, for masks and the number of frames.
         augmentation: Makes the student's view; without it, the student sees the clean one.
+        pad_to_multiple_of: As of [`WaveformCollator`].
     """
 
     def __init__(
@@ -51,8 +52,9 @@ class DataCollatorForData2VecAqc(DataCollatorForData2VecAudio):
         feature_extractor: Wav2Vec2FeatureExtractor,
         config: Data2VecAqcConfig,
         augmentation: WaveformAugmentation | None = None,
+        pad_to_multiple_of: int | None = None,
     ):
-        super().__init__(feature_extractor, config)
+        super().__init__(feature_extractor, config, pad_to_multiple_of)
         self.augmentation = augmentation
 
     def __call__(self, features: Sequence[Feature]) -> Batch:
@@ -71,12 +73,7 @@ class DataCollatorForData2VecAqc(DataCollatorForData2VecAudio):
         batch = super().__call__(
             [{**feature, "input_values": clean} for feature, (clean, _) in zip(features, views, strict=True)]
         )
-        augmented = self.feature_extractor(
-            [augmented for _, augmented in views],
-            sampling_rate=self.feature_extractor.sampling_rate,
-            padding=True,
-            return_tensors="pt",
-        )
+        augmented = self.padded([augmented for _, augmented in views])
         return batch | {"augmented_values": augmented["input_values"]}
 
 

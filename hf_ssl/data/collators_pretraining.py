@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import Wav2Vec2FeatureExtractor
+from transformers import BatchFeature, Wav2Vec2FeatureExtractor
 
 from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
@@ -15,6 +15,7 @@ from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from ..models.masking import draw_span_masks, draw_stack_masks
 from ..models.modeling_data2vec_audio_pretraining import draw_masks
 from .collator_checks import seeds_of, waveforms_of
+from .collators import padded_length
 
 IGNORED_LABEL = -100
 
@@ -29,6 +30,8 @@ class WaveformCollator:
     Args:
         feature_extractor: Pads and normalises; must return an attention mask.
         config: The model's configuration, for masks and the number of frames.
+        pad_to_multiple_of: Samples of which the padded length is a multiple, so that a compiled model sees few
+            lengths; that of the longest clip if `None`.
     """
 
     config: Data2Vec2AudioConfig | Data2VecAudioPreTrainingConfig
@@ -37,6 +40,7 @@ class WaveformCollator:
         self,
         feature_extractor: Wav2Vec2FeatureExtractor,
         config: Data2Vec2AudioConfig | Data2VecAudioPreTrainingConfig,
+        pad_to_multiple_of: int | None = None,
     ):
         if not feature_extractor.return_attention_mask:
             raise ValueError(
@@ -45,6 +49,7 @@ class WaveformCollator:
             )
         self.feature_extractor = feature_extractor
         self.config = config
+        self.pad_to_multiple_of = pad_to_multiple_of
 
     def draw_masks(self, frame_counts: Sequence[int], sequence_length: int, seeds: Sequence[int]) -> torch.Tensor:
         """Masks of a batch, `(batch_size, ..., sequence_length)`, bool, within the `frame_counts` of its items."""
@@ -63,9 +68,7 @@ class WaveformCollator:
         """
         waveforms, seeds = waveforms_of(features), seeds_of(features)
         frame_counts = [self._num_frames(waveform) for waveform in waveforms]
-        batch = self.feature_extractor(
-            waveforms, sampling_rate=self.feature_extractor.sampling_rate, padding=True, return_tensors="pt"
-        )
+        batch = self.padded(waveforms)
         sequence_length = self.config.num_frames(batch["input_values"].shape[1])
         masks = self.draw_masks(frame_counts, sequence_length, seeds)
         return {
@@ -74,6 +77,16 @@ class WaveformCollator:
             "mask_time_indices": masks,
             "labels": torch.where(masks, 0, IGNORED_LABEL),
         }
+
+    def padded(self, waveforms: Sequence[np.ndarray]) -> BatchFeature:
+        """`input_values` and `attention_mask`, `(batch_size, num_samples)`."""
+        return self.feature_extractor(
+            list(waveforms),
+            sampling_rate=self.feature_extractor.sampling_rate,
+            padding="max_length",
+            max_length=padded_length(self.feature_extractor, waveforms, self.pad_to_multiple_of),
+            return_tensors="pt",
+        )
 
     def _num_frames(self, waveform: np.ndarray) -> int:
         num_frames = self.config.num_frames(len(waveform))
@@ -129,9 +142,13 @@ class DataCollatorForBestRq:
     Args:
         feature_extractor: Makes, normalises and pads the features.
         config: The model's configuration, for masks and the number of frames.
+        pad_to_multiple_of: Samples of which the longest clip's length is made a multiple, by mel frames of padding, so
+            that a compiled model sees few lengths; it stays as it is if `None`.
     """
 
-    def __init__(self, feature_extractor: BestRqFeatureExtractor, config: BestRqConfig):
+    def __init__(
+        self, feature_extractor: BestRqFeatureExtractor, config: BestRqConfig, pad_to_multiple_of: int | None = None
+    ):
         for name, ours, models in (
             ("mel bins", feature_extractor.feature_size, config.num_mel_bins),
             ("samples between mel frames", feature_extractor.hop_length, config.hop_length),
@@ -140,6 +157,7 @@ class DataCollatorForBestRq:
                 raise ValueError(f"The feature extractor has {ours} {name}, but the model expects {models}.")
         self.feature_extractor = feature_extractor
         self.config = config
+        self.pad_to_multiple_of = pad_to_multiple_of
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """
@@ -157,6 +175,8 @@ class DataCollatorForBestRq:
         batch = self.feature_extractor(
             waveforms,
             sampling_rate=self.feature_extractor.sampling_rate,
+            padding="max_length",
+            max_length=padded_length(self.feature_extractor, waveforms, self.pad_to_multiple_of),
             return_attention_mask=True,
             return_tensors="pt",
         )

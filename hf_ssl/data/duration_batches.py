@@ -11,6 +11,13 @@ import torch
 BUCKET_RATIO = 1.04
 
 
+def padded_lengths(lengths: Sequence[float] | np.ndarray, multiple: float | None) -> np.ndarray:
+    """Lengths, in seconds or samples, rounded up to a multiple; as they are if that is `None`."""
+    exact = np.asarray(lengths, dtype=np.float64)
+    # a length that is a multiple but for the rounding of float64 is one
+    return exact if multiple is None else np.ceil(exact / multiple * (1 - 1e-12)) * multiple
+
+
 class DurationBatchSampler(torch.utils.data.Sampler[list[int]]):
     """Every clip once per epoch, in batches of about the same duration, padding included.
 
@@ -27,20 +34,34 @@ class DurationBatchSampler(torch.utils.data.Sampler[list[int]]):
         batch_seconds (`float`): Most seconds of a batch on one device: the longest clip's times the number of clips.
         batches_per_update (`int`): Processes times gradient accumulation steps.
         seed (`int`): The run's seed, not negative.
+        pad_to_multiple_of (`float`, *optional*): Seconds of which padded clips have a multiple. Clips of a batch then
+            have one padded length (those left over from shorter ones apart), and batches few shapes.
 
     Raises:
         ValueError: A clip is longer than a batch, or there are too few clips for whole updates.
     """
 
-    def __init__(self, lengths: Sequence[float], *, batch_seconds: float, batches_per_update: int, seed: int) -> None:
+    def __init__(
+        self,
+        lengths: Sequence[float],
+        *,
+        batch_seconds: float,
+        batches_per_update: int,
+        seed: int,
+        pad_to_multiple_of: float | None = None,
+    ) -> None:
         self.lengths = np.asarray(lengths, dtype=np.float64)
+        self.pad_to_multiple_of = pad_to_multiple_of
         self.batch_seconds = batch_seconds
         self.batches_per_update = batches_per_update
         self.seed = seed
         self.epoch = 0
         self._check()
-        self._buckets = _buckets(self.lengths)
-        self._sizes = _batch_sizes(self.lengths, self._buckets, batch_seconds, batches_per_update)
+        padded, ratio = padded_lengths(self.lengths, pad_to_multiple_of), BUCKET_RATIO
+        if pad_to_multiple_of is not None:
+            ratio = 1.0  # what is padded to one length anyway makes a bucket
+        self._buckets = _buckets(padded, ratio)
+        self._sizes = _batch_sizes(padded, self._buckets, batch_seconds, batches_per_update)
 
     def _check(self) -> None:
         if self.batches_per_update < 1 or not self.batch_seconds > 0:
@@ -52,10 +73,12 @@ class DurationBatchSampler(torch.utils.data.Sampler[list[int]]):
             raise ValueError("Expected at least one clip, got none.")
         if not (self.lengths > 0).all():
             raise ValueError(f"Clips must have a positive length, the shortest has {self.lengths.min()} s.")
-        if self.lengths.max() > self.batch_seconds:
+        longest = padded_lengths(self.lengths, self.pad_to_multiple_of).max()
+        if longest > self.batch_seconds:
+            padding = "" if self.pad_to_multiple_of is None else " with padding"
             raise ValueError(
-                f"The longest clip has {self.lengths.max():.2f} s, more than a batch of {self.batch_seconds:g} s. "
-                "Give --batch_seconds that hold it, or a smaller --max_seconds."
+                f"The longest clip has {longest:.2f} s{padding}, more than a batch of {self.batch_seconds:g} s. Give "
+                "--batch_seconds that hold it, or a smaller --max_seconds."
             )
 
     def __len__(self) -> int:
@@ -68,7 +91,8 @@ class DurationBatchSampler(torch.utils.data.Sampler[list[int]]):
     @property
     def padding_share(self) -> float:
         """Share of padding in the epoch's batches."""
-        padded = sum(len(batch) * self.lengths[batch].max() for batch in self)
+        padded_clips = padded_lengths(self.lengths, self.pad_to_multiple_of)
+        padded = sum(len(batch) * padded_clips[batch].max() for batch in self)
         return 1 - self.lengths.sum() / padded
 
     def __iter__(self) -> Iterator[list[int]]:
@@ -81,12 +105,12 @@ class DurationBatchSampler(torch.utils.data.Sampler[list[int]]):
         return iter([batch.tolist() for batch in batches])
 
 
-def _buckets(lengths: np.ndarray) -> list[np.ndarray]:
-    """Indices of clips whose lengths differ by `BUCKET_RATIO` at most, shortest first."""
+def _buckets(lengths: np.ndarray, ratio: float) -> list[np.ndarray]:
+    """Indices of clips of which the longest is at most `ratio` times as long as the shortest, shortest first."""
     order = np.argsort(lengths, kind="stable")
     buckets, first = [], 0
     while first < len(order):
-        end = int(np.searchsorted(lengths[order], lengths[order[first]] * BUCKET_RATIO, side="right"))
+        end = int(np.searchsorted(lengths[order], lengths[order[first]] * ratio, side="right"))
         buckets.append(order[first:end])
         first = end
     return buckets

@@ -32,19 +32,30 @@ Collator = Callable[[Sequence[Any]], dict[str, torch.Tensor]]
 
 
 def speech_collator(
-    config: PreTrainedConfig, feature_extractor: SequenceFeatureExtractor, augmentation: WaveformAugmentation | None
+    config: PreTrainedConfig,
+    feature_extractor: SequenceFeatureExtractor,
+    augmentation: WaveformAugmentation | None,
+    pad_to_multiple_of: int | None = None,
 ) -> Collator:
-    """Of a speech model; `augmentation` is data2vec-aqc's second view, and the only view of the others."""
+    """Of a speech model.
+
+    Args:
+        config: The model's.
+        feature_extractor: The model's.
+        augmentation: data2vec-aqc's second view, and the only view of the others.
+        pad_to_multiple_of: Samples of which the length of a padded batch is a multiple; that of the longest clip if
+            `None`.
+    """
     extractor: Any = feature_extractor
     match config:
         case Data2VecAqcConfig():  # before data2vec's, from which it is derived
-            return DataCollatorForData2VecAqc(extractor, config, augmentation)
+            return DataCollatorForData2VecAqc(extractor, config, augmentation, pad_to_multiple_of)
         case Data2VecAudioPreTrainingConfig():
-            collator: Collator = DataCollatorForData2VecAudio(extractor, config)
+            collator: Collator = DataCollatorForData2VecAudio(extractor, config, pad_to_multiple_of)
         case Data2Vec2AudioConfig():
-            collator = DataCollatorForData2Vec2Audio(extractor, config)
+            collator = DataCollatorForData2Vec2Audio(extractor, config, pad_to_multiple_of)
         case BestRqConfig():
-            collator = DataCollatorForBestRq(extractor, config)
+            collator = DataCollatorForBestRq(extractor, config, pad_to_multiple_of)
         case _:
             raise ValueError(f"No pre-training of speech with models of type {config.model_type!r}.")
     return collator if augmentation is None else AugmentingCollator(collator, augmentation)

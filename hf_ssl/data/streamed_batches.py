@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from .dataset import StreamedAudioDataset
+from .duration_batches import padded_lengths
 
 # Seconds of decoded audio that a worker holds to choose from, in batches. More means less padding and more memory: a
 # second at 16 kHz has 64 kB, so 40 batches of 60 s have 150 MB.
@@ -57,19 +58,30 @@ class StreamedDurationBatches(torch.utils.data.IterableDataset):
         batch_seconds (`float`): Most seconds of a batch: the longest clip's times the number of clips.
         num_workers (`int`): Of the DataLoader.
         process_index (`int`): Which of the processes this is.
+        pad_to_multiple_of (`int`, *optional*): Samples of which padded clips have a multiple.
 
     Raises:
         ValueError: Clips may be longer than a batch.
     """
 
     def __init__(
-        self, dataset: StreamedAudioDataset, *, batch_seconds: float, num_workers: int = 0, process_index: int = 0
+        self,
+        dataset: StreamedAudioDataset,
+        *,
+        batch_seconds: float,
+        num_workers: int = 0,
+        process_index: int = 0,
+        pad_to_multiple_of: int | None = None,
     ) -> None:
+        self.pad_to_multiple_of = pad_to_multiple_of
         if not batch_seconds > 0:
             raise ValueError(f"Expected batches of a positive number of seconds, got batch_seconds={batch_seconds}.")
-        if dataset.max_seconds is None or dataset.max_seconds > batch_seconds:
+        longest = None
+        if dataset.max_seconds is not None:
+            longest = self._padded(int(dataset.max_seconds * dataset.sampling_rate)) / dataset.sampling_rate
+        if longest is None or longest > batch_seconds:
             raise ValueError(
-                f"Clips of a stream may have {dataset.max_seconds or 'any number of'} s, more than a batch of "
+                f"Clips of a stream may have {longest or 'any number of'} s, more than a batch of "
                 f"{batch_seconds:g} s. Give --batch_seconds that hold the longest clip, or a smaller --max_seconds."
             )
         self.dataset = dataset
@@ -116,7 +128,11 @@ class StreamedDurationBatches(torch.utils.data.IterableDataset):
             yield batch
 
     def _seconds(self, item: dict[str, Any]) -> float:
-        return len(item["input_values"]) / self.dataset.sampling_rate
+        """With padding up to a multiple."""
+        return self._padded(len(item["input_values"])) / self.dataset.sampling_rate
+
+    def _padded(self, num_samples: int) -> float:
+        return float(padded_lengths([num_samples], self.pad_to_multiple_of)[0])
 
 
 def _counted(items: Iterable[Item], counts: torch.Tensor) -> Iterator[Item]:

@@ -162,6 +162,13 @@ class AudioTrainingArguments(TrainingArguments):
             "clips: clips of similar length, as many as fit. Of streamed data too."
         },
     )
+    pad_to_multiple_of_seconds: float | None = field(
+        default=None,
+        metadata={
+            "help": "Pad every batch of audio up to a multiple of so many seconds instead of to its longest clip: few "
+            "lengths, for --torch_compile. What is added is padding like any other: no loss, counted in padding_share."
+        },
+    )
     train_sampling_strategy: str = field(
         default="group_by_length", metadata={"help": "group_by_length (little padding), random or sequential."}
     )
@@ -199,6 +206,13 @@ class AudioTrainingArguments(TrainingArguments):
             raise ValueError(f"--tri_stage_phases must be three shares that add up to 1, got {phases}.")
         if not 0 < self.tri_stage_final_scale <= 1:
             raise ValueError(f"--tri_stage_final_scale must be in (0, 1], got {self.tri_stage_final_scale}.")
+        if self.pad_to_multiple_of_seconds is not None and not 0 < self.pad_to_multiple_of_seconds < math.inf:
+            raise ValueError(f"--pad_to_multiple_of_seconds must be above 0, got {self.pad_to_multiple_of_seconds}.")
+
+    def pad_to_multiple_of(self, sampling_rate: int) -> int | None:
+        """Samples of which the length of a padded batch is a multiple; `None` if it is that of the longest clip."""
+        seconds = self.pad_to_multiple_of_seconds
+        return None if seconds is None else max(1, round(seconds * sampling_rate))
 
     def __getstate__(self) -> dict[str, Any]:
         """Without the access token: the trainer pickles its arguments into `training_args.bin`, and pushes that."""

@@ -129,8 +129,9 @@ def check_same_batches(checkpoint: str | os.PathLike, batches: dict[str, Any]) -
 
     Args:
         checkpoint: The checkpoint it goes on from. One of another program, without a record, is not checked.
-        batches: `batch_seconds` and `batches_per_update` of the run that is to go on, and of streamed data
-            `stream_processes` and `stream_workers`; empty where batches have a number of clips.
+        batches: `batch_seconds` and `batches_per_update` of the run that is to go on, `pad_to_multiple_of` (seconds)
+            if it has one, and of streamed data `stream_processes` and `stream_workers`; empty where batches have a
+            number of clips.
 
     Raises:
         ValueError: They differ.
@@ -138,7 +139,7 @@ def check_same_batches(checkpoint: str | os.PathLike, batches: dict[str, Any]) -
     record = read_record(checkpoint)
     if record is None:
         return
-    names = ("batch_seconds", "batches_per_update", "stream_processes", "stream_workers")
+    names = ("batch_seconds", "batches_per_update", "pad_to_multiple_of", "stream_processes", "stream_workers")
     before = {name: record[name] for name in names if name in record}
     if before != batches:
         raise ValueError(

@@ -67,6 +67,7 @@ class AudioTrainer(Trainer):
 
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
+        self._check_padding()
         self.card_record: CardRecord | None = None  # for the card; there is one when the run is over
         self._epoch_callback = _EpochCallback()
         self._stream: StreamedDurationBatches | None = None
@@ -78,6 +79,16 @@ class AudioTrainer(Trainer):
         # Batches of streams are put together in each process: their padded lengths differ.
         if isinstance(self.train_dataset, IterableDataset):
             self.accelerator.dataloader_config.dispatch_batches = False
+
+    def _check_padding(self) -> None:
+        args, dataset = self.args, self.train_dataset
+        if not isinstance(args, AudioTrainingArguments) or args.pad_to_multiple_of_seconds is None:
+            return
+        if dataset is not None and not isinstance(dataset, AudioDataset | StreamedAudioDataset):
+            raise ValueError(
+                "--pad_to_multiple_of_seconds is for clips of audio, an AudioDataset or a StreamedAudioDataset, got a "
+                f"{type(dataset).__name__}. Images, and blocks of text, have one size anyway: leave it out."
+            )
 
     def _get_train_sampler(self, train_dataset=None) -> Sampler | None:
         """Groups by length as a pure function of seed and epoch, which transformers' own sampler is not."""
@@ -103,7 +114,7 @@ class AudioTrainer(Trainer):
         if not batches:
             return super().get_train_dataloader()
         if isinstance(self.train_dataset, StreamedAudioDataset):
-            return self._streamed_dataloader(self.train_dataset, batches["batch_seconds"])
+            return self._streamed_dataloader(self.train_dataset)
         if not isinstance(self.train_dataset, AudioDataset):
             raise ValueError(
                 "Batches of seconds need clips of audio, an AudioDataset or a StreamedAudioDataset, got a "
@@ -115,6 +126,7 @@ class AudioTrainer(Trainer):
             **batches,
             seed=args.seed if args.data_seed is None else args.data_seed,
         )
+        logger.info(f"Batches of seconds: {len(sampler)} per epoch, {sampler.padding_share:.1%} of them padding.")
         self._epoch_callback.followers = [self.train_dataset, sampler]
         dataloader = DataLoader(self.train_dataset, batch_sampler=sampler, **self._loading())
         return self.accelerator.prepare(dataloader)
@@ -131,14 +143,17 @@ class AudioTrainer(Trainer):
             "worker_init_fn": partial(seed_worker, num_workers=args.dataloader_num_workers, rank=args.process_index),
         }
 
-    def _streamed_dataloader(self, dataset: StreamedAudioDataset, batch_seconds: float) -> DataLoader:
+    def _streamed_dataloader(self, dataset: StreamedAudioDataset) -> DataLoader:
         """Each process reads its own part of the stream: accelerate would have each read all and drop most of it."""
         args = self.args
+        assert isinstance(args, AudioTrainingArguments)
+        assert args.batch_seconds is not None
         self._stream = StreamedDurationBatches(
             dataset.part_of_process(args.process_index, args.world_size),
-            batch_seconds=batch_seconds,
+            batch_seconds=args.batch_seconds,
             num_workers=args.dataloader_num_workers,
             process_index=args.process_index,
+            pad_to_multiple_of=args.pad_to_multiple_of(dataset.sampling_rate),
         )
         dataloader = DataLoader(self._stream, batch_size=None, **self._loading())
         return prepare_data_loader(
@@ -170,6 +185,8 @@ class AudioTrainer(Trainer):
             return {}
         batches_per_update = args.world_size * args.gradient_accumulation_steps
         batches = {"batch_seconds": args.batch_seconds, "batches_per_update": batches_per_update}
+        if args.pad_to_multiple_of_seconds is not None:
+            batches["pad_to_multiple_of"] = args.pad_to_multiple_of_seconds
         if isinstance(self.train_dataset, StreamedAudioDataset):
             batches |= {"stream_processes": args.world_size, "stream_workers": args.dataloader_num_workers}
         return batches

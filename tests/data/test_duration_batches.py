@@ -10,7 +10,7 @@ from accelerate.data_loader import BatchSamplerShard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hf_ssl.data.duration_batches import DurationBatchSampler
+from hf_ssl.data.duration_batches import DurationBatchSampler, padded_lengths
 
 
 def clips_of(batches: Iterable[list[int]]) -> list[int]:
@@ -48,6 +48,31 @@ def test_little_padding_and_full_batches() -> None:
     sampler = DurationBatchSampler(lengths, batch_seconds=60, batches_per_update=4, seed=0)
     assert sampler.padding_share < 0.03
     assert np.mean([lengths[batch].sum() for batch in sampler]) > 50
+
+
+def test_padding_up_to_multiples_gives_few_shapes_within_the_same_bound() -> None:
+    lengths = speech_lengths(2000)
+    sampler = DurationBatchSampler(lengths, batch_seconds=60, batches_per_update=4, seed=0, pad_to_multiple_of=0.5)
+    batches = list(sampler)
+    assert clips_of(batches) == list(range(len(lengths)))
+    padded = [np.ceil(lengths[batch].max() / 0.5) * 0.5 for batch in batches]
+    assert all(len(batch) * length <= 60 for batch, length in zip(batches, padded, strict=True))
+    shapes = {(len(batch), length) for batch, length in zip(batches, padded, strict=True)}
+    assert len({length for _, length in shapes}) <= 30
+    assert len(shapes) < len(set(padded)) + 5  # one number of clips per length; a few batches were halved
+    padding = sum(len(batch) * length for batch, length in zip(batches, padded, strict=True))
+    assert sampler.padding_share == pytest.approx(1 - lengths.sum() / padding)
+    assert sampler.padding_share < 0.09
+
+
+def test_a_length_that_is_a_multiple_but_for_rounding() -> None:
+    assert padded_lengths([0.3, 0.1 * 3, 0.31, 0.7], 0.1).tolist() == pytest.approx([0.3, 0.3, 0.4, 0.7])
+    assert padded_lengths([160000, 160001], 16000).tolist() == [160000, 176000]
+
+
+def test_padding_may_make_a_clip_too_long() -> None:
+    with pytest.raises(ValueError, match=r"The longest clip has 21.00 s with padding, more than a batch of 20 s"):
+        DurationBatchSampler([20.0], batch_seconds=20, batches_per_update=1, seed=0, pad_to_multiple_of=3)
 
 
 def test_batches_are_a_function_of_seed_and_epoch() -> None:

@@ -116,6 +116,16 @@ def test_processes_share_a_pass(table: datasets.IterableDataset, num_processes: 
         assert len(batch) * max(len(item["input_values"]) for item in batch) <= 3.0 * 16000
 
 
+def test_padding_up_to_multiples_stays_within_a_batch(table: datasets.IterableDataset) -> None:
+    passed = first_pass(make_batches(table, pad_to_multiple_of=8000))
+    assert sum(map(len, passed)) == NUM_CLIPS
+    for batch in passed:
+        longest = max(len(item["input_values"]) for item in batch)
+        assert len(batch) * -(-longest // 8000) * 8000 <= 3.0 * 16000
+    with pytest.raises(ValueError, match=r"may have 4\.0 s, more than a batch of 3 s"):
+        make_batches(table, pad_to_multiple_of=64000)
+
+
 def test_batches_are_a_function_of_the_seed_and_go_on_in_another_order(table: datasets.IterableDataset) -> None:
     once, again = (list(islice(make_batches(table), 40)) for _ in range(2))
     assert [clips([batch]) for batch in once] == [clips([batch]) for batch in again]

@@ -90,6 +90,8 @@ def test_other_global_batches_are_refused(tmp_path: Path) -> None:
     check_same_batches(checkpoint, batches)
     with pytest.raises(ValueError, match="would not go on with the same data"):
         check_same_batches(checkpoint, batches | {"batches_per_update": 8})
+    with pytest.raises(ValueError, match=r"this one has .*'pad_to_multiple_of': 1"):
+        check_same_batches(checkpoint, batches | {"pad_to_multiple_of": 1.0})
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,8 @@ def test_bad_input_to_pre_training(images: Path, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text('{"model_type": "data2vec2-audio"}')
     with pytest.raises(ValueError, match="is a model of type 'data2vec2-audio', not of type 'data2vec2-vision'"):
         pretrain(images, tmp_path / "out", "--config", str(tmp_path / "config.json"))
+    with pytest.raises(ValueError, match=r"--pad_to_multiple_of_seconds is for clips of audio.* got a ImageDataset"):
+        pretrain(images, tmp_path / "out", "--model_size", "tiny", "--pad_to_multiple_of_seconds", "1")
 
 
 def test_fine_tuning(images: Path, pretrained_images: Path, tmp_path: Path) -> None:

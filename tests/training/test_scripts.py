@@ -60,6 +60,27 @@ def test_pre_training(recordings, tmp_path):
     assert AutoFeatureExtractor.from_pretrained(tmp_path / "out").return_attention_mask
 
 
+@pytest.mark.parametrize("model_type", ["data2vec2-audio", "best-rq"])
+def test_padding_up_to_multiples_of_seconds(recordings, tmp_path, caplog, model_type):
+    flags = ("--model_type", model_type, "--model_size", "tiny", "--batch_seconds", "4")
+    caplog.set_level("INFO", logger="hf_ssl.training.trainer")
+    shares = []
+    for padding in ((), ("--pad_to_multiple_of_seconds", "2")):
+        trainer = pretrain(recordings, tmp_path / "out", *flags, *padding)
+        batch = next(iter(trainer.get_train_dataloader()))
+        (entry, *_) = [entry for entry in trainer.state.log_history if "loss" in entry]
+        shares.append(entry["padding_share"])
+    assert batch["attention_mask"].shape[1] == (201 if model_type == "best-rq" else 32000)
+    assert shares[0] < shares[1] < 1
+    planned = [float(text.split(", ")[1].split("%")[0]) for text in caplog.messages if "Batches of seconds" in text]
+    assert planned[0] < planned[-1]
+
+
+def test_padding_up_to_multiples_of_seconds_is_for_audio(recordings, tmp_path):
+    with pytest.raises(ValueError, match=r"--pad_to_multiple_of_seconds must be above 0, got 0"):
+        pretrain(recordings, tmp_path / "out", "--model_size", "tiny", "--pad_to_multiple_of_seconds", "0")
+
+
 def test_pre_training_with_a_configuration_from_a_file(recordings, tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(DATA2VEC2_AUDIO_TINY))
     overrides = json.dumps({"num_masks": 3})
