@@ -30,6 +30,7 @@ from hf_ssl.models.configuration_data2vec_pretraining import AUDIO_AUTO_MAP as D
 from hf_ssl.models.configuration_data2vec_pretraining import TEXT_AUTO_MAP as DATA2VEC_TEXT_AUTO_MAP
 from hf_ssl.models.configuration_data2vec_pretraining import VISION_AUTO_MAP as DATA2VEC_VISION_AUTO_MAP
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
+from hf_ssl.models.masking import row_positions
 from hf_ssl.training.data2vec_aqc import Data2VecAqcTrainer
 from hf_ssl.training.model_sizes import (
     best_rq_config,
@@ -394,6 +395,21 @@ def opener(family: Family, auto_class: str) -> Any:
     if auto_class == "AutoModelForPreTraining" and not family.has_auto_class:
         return family.classes[auto_class]
     return getattr(transformers, auto_class)
+
+
+def collate_training_inputs(family: Family, model: PreTrainedModel) -> dict[str, torch.Tensor]:
+    """That batch with masks, labels and positions, as collators give them."""
+    inputs = make_training_inputs(family)
+    if "labels" in inputs:
+        return inputs | {"predicted_positions": row_positions(inputs["labels"] != -100)}
+    outputs = model(**inputs)
+    mask, frame_mask = outputs.mask_time_indices, outputs.frame_mask
+    name = "bool_masked_pos" if "pixel_values" in inputs else "mask_time_indices"
+    inputs |= {name: mask, "labels": torch.where(mask, 0, -100), "predicted_positions": row_positions(mask)}
+    if mask.dim() == 3:
+        visible = ~mask if frame_mask is None else ~mask & frame_mask.unsqueeze(1)
+        inputs["visible_positions"] = row_positions(visible)
+    return inputs
 
 
 # In this order: what is of masked frames, which are random, only where there is nothing else.

@@ -12,10 +12,10 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from hf_ssl.models import clustering, input_checks, teacher, token_checks
+from hf_ssl.models import clustering, input_checks, masking, teacher, token_checks
 
 # Where the package asks for what only a CPU has at hand.
-MODULES = (input_checks, token_checks, clustering, teacher)
+MODULES = (input_checks, token_checks, clustering, masking, teacher)
 ASKS = {"_local_scalar_dense", "equal", "nonzero", "masked_select", "bincount", "_unique2"}
 INDEXES = {"index", "index_put", "index_put_", "_index_put_impl_", "_unsafe_index_put"}
 

@@ -11,6 +11,7 @@ from transformers import Data2VecVisionConfig, ViTImageProcessorPil
 
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.configuration_data2vec_pretraining import Data2VecVisionPreTrainingConfig
+from ..models.masking import row_positions
 from ..models.modeling_data2vec2_vision import draw_masks_of_image
 from ..models.modeling_data2vec_vision_pretraining import draw_mask_of_image
 from .collator_checks import check_items, seeds_of
@@ -65,7 +66,8 @@ class DataCollatorForData2Vec2Vision:
 
         Returns:
             `pixel_values`, `(batch_size, num_channels, image_size, image_size)`; `bool_masked_pos` (bool) and `labels`
-            (0 at masked patches, -100 elsewhere), `(batch_size, num_masks, num_patches)`.
+            (0 at masked patches, -100 elsewhere), `(batch_size, num_masks, num_patches)`; `visible_positions` and
+            `predicted_positions`, `(batch_size, num_masks, any number)`, where the masks are false and true.
         """
         generators = [torch.Generator().manual_seed(seed) for seed in seeds_of(features)]
         masks = torch.stack([draw_masks_of_image(self.config, generator) for generator in generators])
@@ -73,6 +75,8 @@ class DataCollatorForData2Vec2Vision:
             "pixel_values": make_pixels(self.image_processor, features, self.config.image_size),
             "bool_masked_pos": masks,
             "labels": torch.where(masks, 0, IGNORED_LABEL),
+            "visible_positions": row_positions(~masks),
+            "predicted_positions": row_positions(masks),
         }
 
 
@@ -102,7 +106,8 @@ class DataCollatorForData2VecVision:
 
         Returns:
             `pixel_values`, `(batch_size, num_channels, image_size, image_size)`; `bool_masked_pos` (bool) and `labels`
-            (0 at masked patches, -100 elsewhere), `(batch_size, num_patches)`.
+            (0 at masked patches, -100 elsewhere), `(batch_size, num_patches)`; `predicted_positions`, `(batch_size,
+            num_mask_patches)`, where the masks are true.
         """
         masks = torch.stack(
             [draw_mask_of_image(self.config, np.random.default_rng(seed)) for seed in seeds_of(features)]
@@ -111,6 +116,7 @@ class DataCollatorForData2VecVision:
             "pixel_values": make_pixels(self.image_processor, features, self.image_size),
             "bool_masked_pos": masks,
             "labels": torch.where(masks, 0, IGNORED_LABEL),
+            "predicted_positions": row_positions(masks, self.config.num_mask_patches),
         }
 
 

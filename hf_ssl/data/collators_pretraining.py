@@ -1,6 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Collators of self-supervised pre-training: they pad, normalise, and own the masks."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,12 +13,30 @@ from ..models.configuration_best_rq import BestRqConfig
 from ..models.configuration_data2vec2 import Data2Vec2AudioConfig
 from ..models.configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig
 from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
-from ..models.masking import draw_span_masks, draw_stack_masks
+from ..models.masking import count_in_spans, draw_span_masks, draw_stack_masks, row_positions
 from ..models.modeling_data2vec_audio_pretraining import draw_masks
 from .collator_checks import seeds_of, waveforms_of
 from .collators import padded_length
 
 IGNORED_LABEL = -100
+
+
+def predicted_positions(masks: torch.Tensor, is_rounded: bool) -> torch.Tensor:
+    """Where masks, `(..., length)`, are true; `(..., max_predicted)`.
+
+    Args:
+        masks: Bool.
+        is_rounded: Whether numbers of columns are to be few, for a compiled model: eighths of the length.
+    """
+    most, eighth = int(masks.sum(dim=-1).max()), math.ceil(masks.shape[-1] / 8)
+    return row_positions(masks, math.ceil(most / eighth) * eighth if is_rounded else most)
+
+
+def visible_mask(masks: torch.Tensor, counts: Sequence[int], with_padding: bool) -> torch.Tensor:
+    """What masks, `(batch_size, num_masks, length)`, leave visible of items with so many real positions."""
+    if with_padding:
+        return ~masks
+    return ~masks & (torch.arange(masks.shape[-1]) < torch.tensor(counts).unsqueeze(-1)).unsqueeze(1)
 
 
 class WaveformCollator:
@@ -55,6 +74,10 @@ class WaveformCollator:
         """Masks of a batch, `(batch_size, ..., sequence_length)`, bool, within the `frame_counts` of its items."""
         raise NotImplementedError
 
+    def find_positions(self, masks: torch.Tensor, frame_counts: Sequence[int]) -> dict[str, torch.Tensor]:
+        """What masks of [`~WaveformCollator.draw_masks`] leave visible, or hide, as the model takes it."""
+        return {"predicted_positions": predicted_positions(masks, is_rounded=self.pad_to_multiple_of is not None)}
+
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """
         Args:
@@ -64,7 +87,8 @@ class WaveformCollator:
         Returns:
             `input_values` and `attention_mask`, `(batch_size, num_samples)`; `mask_time_indices` (bool) and `labels`
             (0 at masked frames, -100 elsewhere), `(batch_size, sequence_length)`, or `(batch_size, num_masks,
-            sequence_length)` for a model that masks each utterance several times.
+            sequence_length)` for a model that masks each utterance several times; and where the masks are true, and
+            false (of models that encode visible frames alone), `predicted_positions` and `visible_positions`.
         """
         waveforms, seeds = waveforms_of(features), seeds_of(features)
         frame_counts = [self._num_frames(waveform) for waveform in waveforms]
@@ -76,6 +100,7 @@ class WaveformCollator:
             "attention_mask": batch["attention_mask"],
             "mask_time_indices": masks,
             "labels": torch.where(masks, 0, IGNORED_LABEL),
+            **self.find_positions(masks, frame_counts),
         }
 
     def padded(self, waveforms: Sequence[np.ndarray]) -> BatchFeature:
@@ -117,6 +142,17 @@ class DataCollatorForData2Vec2Audio(WaveformCollator):
                 generator=torch.Generator().manual_seed(seed),
             )
         return masks
+
+    def find_positions(self, masks: torch.Tensor, frame_counts: Sequence[int]) -> dict[str, torch.Tensor]:
+        """As many columns as an utterance without padding needs, so that these depend on the padded length alone."""
+        config, length = self.config, masks.shape[-1]
+        in_spans = count_in_spans(length, config.mask_prob, config.inverse_mask)
+        num_masked = length - in_spans if config.inverse_mask else in_spans
+        visible = visible_mask(masks, frame_counts, config.convolve_padding)
+        return {
+            "visible_positions": row_positions(visible, length - num_masked),
+            "predicted_positions": row_positions(masks, num_masked),
+        }
 
 
 class DataCollatorForData2VecAudio(WaveformCollator):
@@ -168,7 +204,8 @@ class DataCollatorForBestRq:
         Returns:
             `input_features`, `(batch_size, num_mel_frames, num_mel_bins)`; `attention_mask`, `(batch_size,
             num_mel_frames)`; `mask_time_indices` (bool) and `labels` (0 at masked frames, -100 elsewhere; the codes to
-            predict are the model's own), `(batch_size, sequence_length)`.
+            predict are the model's own), `(batch_size, sequence_length)`; `predicted_positions`, `(batch_size,
+            max_predicted)`, where the masks are true.
         """
         waveforms, seeds = waveforms_of(features), seeds_of(features)
         self._check_lengths(waveforms)
@@ -195,6 +232,7 @@ class DataCollatorForBestRq:
             "attention_mask": batch["attention_mask"],
             "mask_time_indices": masks,
             "labels": torch.where(masks, 0, IGNORED_LABEL),
+            "predicted_positions": predicted_positions(masks, is_rounded=self.pad_to_multiple_of is not None),
         }
 
     def _check_lengths(self, waveforms: Sequence[np.ndarray]) -> None:

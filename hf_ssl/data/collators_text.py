@@ -10,10 +10,10 @@ from torch.nn.utils.rnn import pad_sequence
 
 from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
 from ..models.configuration_data2vec_pretraining import Data2VecTextPreTrainingConfig, longest_text
-from ..models.masking import draw_token_spans
+from ..models.masking import draw_token_spans, row_positions
 from ..models.modeling_data2vec2_text import draw_text_masks
 from .collator_checks import check_items, check_range, integers_of, seeds_of
-from .collators_pretraining import IGNORED_LABEL
+from .collators_pretraining import IGNORED_LABEL, predicted_positions, visible_mask
 
 
 class DataCollatorForData2Vec2Text:
@@ -36,7 +36,8 @@ class DataCollatorForData2Vec2Text:
 
         Returns:
             `input_ids` and `attention_mask`, `(batch_size, sequence_length)`; `mask_time_indices` (bool) and `labels`
-            (0 at masked tokens, -100 elsewhere), `(batch_size, num_masks, sequence_length)`.
+            (0 at masked tokens, -100 elsewhere), `(batch_size, num_masks, sequence_length)`; `visible_positions` and
+            `predicted_positions`, `(batch_size, num_masks, any number)`, where the masks are false and true.
         """
         check_items(features, "input_ids")
         texts, seeds = [self._checked(feature["input_ids"]) for feature in features], seeds_of(features)
@@ -53,6 +54,8 @@ class DataCollatorForData2Vec2Text:
             "attention_mask": (torch.arange(length) < lengths.unsqueeze(1)).long(),
             "mask_time_indices": masks,
             "labels": torch.where(masks, 0, IGNORED_LABEL),
+            "visible_positions": row_positions(visible_mask(masks, lengths.tolist(), self.config.convolve_padding)),
+            "predicted_positions": row_positions(masks),
         }
 
     def _checked(self, tokens: Sequence[int]) -> torch.Tensor:
@@ -89,7 +92,9 @@ class DataCollatorForData2VecText:
 
         Returns:
             `input_ids`, with the mask token at masked tokens, `attention_mask` and `labels` (the token that was there
-            at masked tokens, -100 elsewhere), all `(batch_size, sequence_length)`.
+            at masked tokens, -100 elsewhere), all `(batch_size, sequence_length)`; `predicted_positions`,
+            `(batch_size, max_predicted)`, where tokens are masked: eighths of the length, so that blocks of text,
+            which have one length, have few shapes.
         """
         check_items(features, "input_ids")
         texts, seeds = [self._checked(feature["input_ids"]) for feature in features], seeds_of(features)
@@ -102,6 +107,7 @@ class DataCollatorForData2VecText:
             "input_ids": tokens.masked_fill(masked, self.mask_token_id),
             "attention_mask": (torch.arange(tokens.shape[1]) < lengths.unsqueeze(1)).long(),
             "labels": tokens.masked_fill(~masked, IGNORED_LABEL),
+            "predicted_positions": predicted_positions(masked, is_rounded=True),
         }
 
     def _draw_mask(self, num_tokens: int, seed: int) -> torch.Tensor:

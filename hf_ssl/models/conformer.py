@@ -18,7 +18,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from .attention import attend, mask_scores
 from .blocked_attention import ScoreBias
 from .configuration_best_rq import BestRqConfig
-from .dropout import Dropout
+from .dropout import Dropout, with_layerdrop
 from .layer_norm import LayerNorm
 
 
@@ -284,10 +284,6 @@ class BestRqLayer(GradientCheckpointingLayer):
         self.attention_layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
         self.attention = BestRqAttention(config, relative)
 
-    def _is_dropped(self) -> bool:
-        # inside the layer: whoever records hidden states sees every layer, and sharded layers stay in step
-        return self.training and self.layerdrop > 0 and bool(torch.rand([]) < self.layerdrop)
-
     def _attend_to_past(
         self, hidden_states: torch.Tensor, cache: LayerCache, positions: torch.Tensor | None, max_past: int | None
     ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
@@ -312,6 +308,7 @@ class ConformerLayer(BestRqLayer):
         self.feed_forward2 = FeedForward(config)
         self.final_layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
+    @with_layerdrop
     def forward(
         self,
         hidden_states: torch.Tensor,
@@ -322,8 +319,6 @@ class ConformerLayer(BestRqLayer):
         **kwargs,
     ) -> torch.Tensor:
         """`(batch_size, sequence_length, hidden_size)` -> the same; the rest as in attention and convolution."""
-        if self._is_dropped():
-            return hidden_states
         hidden_states = hidden_states + 0.5 * self.feed_forward1(hidden_states)
         attended, _ = self.attention(self.attention_layer_norm(hidden_states), positions, mask_bias, **kwargs)
         hidden_states = hidden_states + attended
@@ -351,6 +346,7 @@ class TransformerLayer(BestRqLayer):
         self.dropout = Dropout(config.hidden_dropout)
         self.feed_forward = FeedForward(config)
 
+    @with_layerdrop
     def forward(
         self,
         hidden_states: torch.Tensor,
@@ -361,8 +357,6 @@ class TransformerLayer(BestRqLayer):
         **kwargs,
     ) -> torch.Tensor:
         """`(batch_size, sequence_length, hidden_size)` -> the same; of the rest only `mask_bias` matters."""
-        if self._is_dropped():
-            return hidden_states
         attended, _ = self.attention(self.attention_layer_norm(hidden_states), positions, mask_bias, **kwargs)
         hidden_states = hidden_states + self.dropout(attended)
         return hidden_states + self.feed_forward(hidden_states)

@@ -1,6 +1,8 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
-"""Dropout whose noise is cheap on a CPU."""
+"""Dropout whose noise is cheap on a CPU, and of whole layers."""
 
+from collections.abc import Callable
+from functools import wraps
 from typing import Any
 
 import torch
@@ -73,3 +75,25 @@ class _Keep(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         (kept,) = ctx.saved_tensors
         return _Keep.apply(gradients[0], kept, ctx.scale), None, None
+
+
+def with_layerdrop(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """LayerDrop (Fan et al., 2020) for the `forward` of a layer: in training, what it is given comes back with the
+    probability `self.layerdrop`.
+
+    Inside the layer, so that whoever records hidden states sees every layer, and sharded layers stay in step.
+
+    A graph has no branches. There a dropped layer is computed and then not taken: it costs the time of any other, and
+    its weights have gradients of zero instead of none, so that weight decay and the optimizer's averages go on.
+    """
+
+    @wraps(forward)
+    def forward_or_skip(self: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
+        if not self.training or self.layerdrop == 0:
+            return forward(self, hidden_states, *args, **kwargs)
+        if torch.compiler.is_compiling():
+            is_dropped = torch.rand([], device=hidden_states.device) < self.layerdrop
+            return torch.where(is_dropped, hidden_states, forward(self, hidden_states, *args, **kwargs))
+        return hidden_states if torch.rand([]) < self.layerdrop else forward(self, hidden_states, *args, **kwargs)
+
+    return forward_or_skip

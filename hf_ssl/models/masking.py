@@ -14,6 +14,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from .input_checks import can_ask, is_integer
+
+# In rows of positions, behind the last one.
+FILLER = -1
+
 
 def draw_span_masks(
     length: int,
@@ -65,9 +70,16 @@ def draw_span_masks(
         frames = (centres.unsqueeze(-1) + offsets).clamp_(0, length - 1).view(num_masks, -1)
         spans = torch.zeros(num_masks, length).scatter_(1, frames, 1.0)
     neighbours = torch.tensor([1.0, 0.0, 1.0]) if expand_adjacent else None
-    target = _clamp_span_count(int(length * span_prob), length, inverse)
+    target = count_in_spans(length, mask_prob, inverse)
     spans = torch.stack([_set_count(row, target, mask_dropout, neighbours, generator) for row in spans])
     return spans.bool() ^ inverse
+
+
+def count_in_spans(length: int, mask_prob: float, inverse: bool = False) -> int:
+    """Frames that each mask of [`draw_span_masks`] masks, or with `inverse` leaves visible: at least one, and never
+    all of two or more."""
+    span_prob = 1 - mask_prob if inverse else mask_prob
+    return _clamp_span_count(int(length * span_prob), length, inverse)
 
 
 def draw_block_masks(
@@ -381,7 +393,7 @@ def draw_stack_masks(
 class VisibleFrames(NamedTuple):
     """Where the visible frames of each sequence are.
 
-    `positions`, `(batch_size, max_visible)`: original positions of the visible frames in ascending order, then filler.
+    `positions`, `(batch_size, max_visible)`: original positions of the visible frames in ascending order, then zeros.
     `is_real`, `(batch_size, max_visible)`: `False` at the filler of sequences with fewer visible frames.
     `visible`, `(batch_size, sequence_length)`: the mask it was made of.
     """
@@ -391,15 +403,97 @@ class VisibleFrames(NamedTuple):
     visible: torch.Tensor
 
 
-def find_visible_frames(visible: torch.Tensor) -> VisibleFrames:
-    """Turns a mask of visible frames, `(batch_size, sequence_length)`, into their positions."""
-    counts = visible.sum(dim=-1)
-    max_visible = max(
-        1, int(counts.max())
-    )  # at least one slot, so that a fully masked batch has a shape to compute on
-    positions = torch.sort(visible.to(torch.uint8), dim=-1, descending=True, stable=True).indices[:, :max_visible]
-    is_real = torch.arange(max_visible, device=visible.device) < counts.unsqueeze(-1)
-    return VisibleFrames(positions, is_real, visible)
+class PredictedFrames(NamedTuple):
+    """Which frames of a batch are predicted, ordered by row and time.
+
+    `rows`, `times`: `(num_predicted,)`: the frames' row and position.
+    `is_real`: `(num_predicted,)`, `False` at filler; `None` if there is none.
+    """
+
+    rows: torch.Tensor
+    times: torch.Tensor
+    is_real: torch.Tensor | None
+
+    @property
+    def count(self) -> torch.Tensor | int:
+        """How many frames are predicted, filler apart; a number where it is known without asking the device."""
+        return len(self.rows) if self.is_real is None else self.is_real.sum()
+
+    def of(self, frames: torch.Tensor) -> torch.Tensor:
+        """`(num_rows, sequence_length, ...)` -> `(num_predicted, ...)`."""
+        return frames[self.rows, self.times]
+
+
+def row_positions(marked: torch.Tensor, num_positions: int = 0) -> torch.Tensor:
+    """Where the entries of a mask are `True`, row by row: what data workers hand over, so that nobody has to ask a
+    device how many there are.
+
+    Args:
+        marked: `(..., length)`, bool.
+        num_positions: At least so many columns.
+
+    Returns:
+        `(..., num_columns)`: positions in ascending order, then [`FILLER`]; as many columns as the fullest row needs.
+    """
+    counts = marked.sum(dim=-1)
+    num_columns = max(num_positions, int(counts.max()))
+    positions = torch.sort(marked.to(torch.uint8), dim=-1, descending=True, stable=True).indices[..., :num_columns]
+    positions = F.pad(positions, (0, num_columns - positions.shape[-1]))
+    is_filler = torch.arange(num_columns, device=marked.device) >= counts.unsqueeze(-1)
+    return positions.masked_fill(is_filler, FILLER)
+
+
+def find_visible_frames(
+    visible: torch.Tensor, positions: torch.Tensor | None = None, name: str = "visible_positions"
+) -> VisibleFrames:
+    """Turns a mask of visible frames into their positions.
+
+    Args:
+        visible: `(batch_size, sequence_length)`, bool.
+        positions: `(batch_size, max_visible)`, those of `visible` from [`row_positions`]. Without them the host waits
+            for the largest number.
+        name: Of `positions`, for the error.
+
+    Raises:
+        ValueError: `positions` are not those of `visible`.
+    """
+    if positions is None:
+        positions = row_positions(visible, 1)  # at least one, so that a fully masked batch has a shape to compute on
+    else:
+        _check_positions(name, positions, visible)
+    return VisibleFrames(positions.clamp_min(0), positions != FILLER, visible)
+
+
+def find_predicted(prediction_mask: torch.Tensor, positions: torch.Tensor | None = None) -> PredictedFrames:
+    """Where frames are predicted.
+
+    Args:
+        prediction_mask: `(..., sequence_length)`, bool. All dimensions but the last are rows.
+        positions: `(..., num_positions)`, those of `prediction_mask` from [`row_positions`]. Without them the host
+            waits for their number.
+
+    Raises:
+        ValueError: `positions` are not those of `prediction_mask`.
+    """
+    if positions is None:
+        rows, times = prediction_mask.flatten(0, -2).nonzero(as_tuple=True)
+        return PredictedFrames(rows, times, None)
+    _check_positions("predicted_positions", positions, prediction_mask)
+    positions = positions.flatten(0, -2)
+    rows = torch.arange(len(positions), device=positions.device).unsqueeze(1).expand_as(positions)
+    return PredictedFrames(rows.flatten(), positions.clamp_min(0).flatten(), (positions != FILLER).flatten())
+
+
+def _check_positions(name: str, positions: torch.Tensor, marked: torch.Tensor) -> None:
+    """Checks shape and type and, on a CPU only, the values."""
+    expected = f"`{name}` must be integers of shape {(*marked.shape[:-1], 'any number')}"
+    if positions.shape[:-1] != marked.shape[:-1] or not is_integer(positions):
+        raise ValueError(f"{expected}, but are {positions.dtype} of shape {tuple(positions.shape)}.")
+    if can_ask(positions) and not torch.equal(row_positions(marked, positions.shape[-1]), positions):
+        raise ValueError(
+            f"`{name}` must be the positions that the mask marks, row by row, and then {FILLER}: collators make them "
+            "with `row_positions`. To give another mask leave them out."
+        )
 
 
 def gather_frames(hidden_states: torch.Tensor, positions: torch.Tensor) -> torch.Tensor:

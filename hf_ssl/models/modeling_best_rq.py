@@ -45,7 +45,7 @@ from .input_checks import (
 )
 from .layer_norm import LayerNorm
 from .losses import at_least_one, classification_loss, mean_over_items
-from .masking import draw_stack_masks
+from .masking import draw_stack_masks, find_predicted
 from .quantizers import RandomProjectionQuantizer
 from .size_checks import check_layers
 from .torch_init import init_like_torch
@@ -392,7 +392,7 @@ class BestRqForPreTrainingOutput(ModelOutput):
         local_features (`torch.FloatTensor` of shape `(batch_size, sequence_length, hidden_size)`):
             What the convolutions make of the input with noise at hidden frames, without gradient, for monitors.
         predicted_codes (`torch.LongTensor` of shape `(num_predicted, num_codebooks)`):
-            Those of `codes` that `logits` are the scores for.
+            Those of `codes` that `logits` are the scores for; -100 at filler of `predicted_positions`.
     """
 
     loss: torch.Tensor | None = None
@@ -449,6 +449,7 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
         mask_time_indices: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         mask_noise: torch.Tensor | None = None,
+        predicted_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs,
     ) -> BestRqForPreTrainingOutput:
@@ -468,6 +469,10 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
             mask_noise (`torch.FloatTensor` of shape `(batch_size, sequence_length * stack_size, num_mel_bins)`,
                 *optional*):
                 What stands at hidden mel frames; drawn if absent.
+            predicted_positions (`torch.LongTensor` of shape `(batch_size, max_predicted)`, *optional*):
+                Positions of the frames that are predicted, in order, then -1, as the data collator gives them. Their
+                shape says how many there are: without them the forward asks the device, and a compiled graph breaks
+                there.
             num_items_in_batch (`int`, *optional*):
                 Predicted frames of the global batch, by which the loss is divided; this batch's if absent.
         """
@@ -480,8 +485,10 @@ class BestRqForPreTraining(BestRqPreTrainedModel):
         local_features = self.best_rq.subsampling(hidden_features)
         frames = self.best_rq.dropout(local_features)
         encoded = self.best_rq.encoder(frames, frame_mask, self.best_rq.choose_chunks(), **kwargs)
-        predicted = prediction_mask.nonzero(as_tuple=True)
-        logits, predicted_codes = self.predict(encoded[predicted]), codes[predicted]
+        predicted = find_predicted(prediction_mask, predicted_positions)
+        logits, predicted_codes = self.predict(predicted.of(encoded)), predicted.of(codes)
+        if predicted.is_real is not None:
+            predicted_codes = predicted_codes.masked_fill(~predicted.is_real.unsqueeze(-1), -100)
         loss = code_loss(logits, predicted_codes, num_items_in_batch)
 
         return BestRqForPreTrainingOutput(
@@ -579,11 +586,11 @@ def code_loss(
 
     Args:
         logits: `(num_predicted, num_codebooks, codebook_size)`.
-        codes: `(num_predicted, num_codebooks)`.
+        codes: `(num_predicted, num_codebooks)`, -100 at filler.
         num_predicted: Divisor: the number of predicted frames of the global batch; this batch's if absent.
     """
     loss = F.cross_entropy(logits.flatten(0, 1).float(), codes.flatten(), reduction="sum") / codes.shape[1]
-    return mean_over_items(loss, num_predicted, codes.shape[0])
+    return mean_over_items(loss, num_predicted, (codes[:, 0] != -100).sum())
 
 
 class BestRqHeadModel(BestRqPreTrainedModel):

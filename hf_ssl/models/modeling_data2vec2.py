@@ -31,10 +31,10 @@ from .attention import attend, chooses_attention, mask_scores
 from .blocked_attention import ScoreBias
 from .configuration_data2vec2 import Data2Vec2Config, Data2Vec2SequenceConfig
 from .decoders import ConvDecoder, ConvDecoder1d, DecoderProjection
-from .dropout import Dropout
+from .dropout import Dropout, with_layerdrop
 from .input_checks import check_integer_labels, check_marks_real_steps, check_mask_type, shortest_right_padded
 from .layer_norm import LayerNorm
-from .masking import VisibleFrames, find_visible_frames, gather_frames, scatter_visible
+from .masking import PredictedFrames, VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .self_distillation import SelfDistillationModel
 from .size_checks import check_layers
 from .teacher import EMATeacher, average_layers
@@ -110,6 +110,7 @@ class Data2Vec2Layer(GradientCheckpointingLayer):
         self.mlp_layer_norm = make_layer_norm(config)
         self.dropout = Dropout(config.hidden_dropout)
 
+    @with_layerdrop
     def forward(
         self,
         hidden_states: torch.Tensor,
@@ -125,9 +126,6 @@ class Data2Vec2Layer(GradientCheckpointingLayer):
             ffn_outputs: If given, the output of the feed-forward network before dropout and residual is appended: the
                 layer's contribution to the targets.
         """
-        # LayerDrop inside the layer: whoever records hidden states sees every layer, and sharded layers stay in step.
-        if self.training and self.layerdrop > 0 and torch.rand([]) < self.layerdrop:
-            return hidden_states
         if self.layer_norm_first:
             attended, _ = self.attention(self.attention_layer_norm(hidden_states), ScoreBias(*bias), **kwargs)
             hidden_states = hidden_states + self._drop_path(self.dropout(attended))
@@ -433,6 +431,8 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
             What the student's convolutions make of the whole input, without gradient, for monitors; none of text.
         predicted_targets (`torch.FloatTensor` of shape `(num_predicted, hidden_size)`):
             Those of `targets` that `predictions` are compared with.
+        predicted_mask (`torch.BoolTensor` of shape `(num_predicted,)`, *optional*):
+            `False` at filler among `predictions`; `None` if there is none, as without `predicted_positions`.
 
     A frame of an image is a patch.
     """
@@ -447,6 +447,7 @@ class Data2Vec2ForPreTrainingOutput(ModelOutput):
     cls_loss: torch.Tensor | None = None
     local_features: torch.Tensor | None = None
     predicted_targets: torch.Tensor | None = None
+    predicted_mask: torch.Tensor | None = None
 
 
 class EncodedFrames(NamedTuple):
@@ -481,22 +482,15 @@ def make_decoder_1d(config: Data2Vec2SequenceConfig) -> ConvDecoder1d:
     )
 
 
-def find_predicted(prediction_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-    """Where a mask `(batch_size, num_masks, sequence_length)` is `True`, which the host has to wait for: number of the
-    masked copy, from 0 to `batch_size * num_masks - 1`, and time, `(num_predicted,)` each."""
-    return prediction_mask.flatten(0, 1).nonzero(as_tuple=True)
-
-
-def gather_targets(targets: torch.Tensor, predicted: tuple[torch.Tensor, ...], num_masks: int) -> torch.Tensor:
+def gather_targets(targets: torch.Tensor, predicted: PredictedFrames, num_masks: int) -> torch.Tensor:
     """Targets at predicted frames, `(num_predicted, hidden_size)`.
 
     Args:
         targets: `(batch_size, sequence_length, hidden_size)`, which all copies of an utterance share.
-        predicted: From [`find_predicted`].
+        predicted: From [`~masking.find_predicted`]; a row is a masked copy.
         num_masks: Copies of an utterance.
     """
-    copies, times = predicted
-    return targets[copies // num_masks, times]
+    return targets[predicted.rows // num_masks, predicted.times]
 
 
 class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedModel):
@@ -570,8 +564,9 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
         local_features: torch.Tensor,
         frame_mask: torch.Tensor | None,
         mask_time_indices: torch.Tensor,
-        predicted: tuple[torch.Tensor, ...],
+        predicted: PredictedFrames,
         mask_noise: torch.Tensor | None = None,
+        visible_positions: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """Encodes the visible frames of every masked copy and decodes the hidden ones (sections 3.2 and 3.3).
 
@@ -579,18 +574,23 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
             local_features: `(batch_size, sequence_length, hidden_size)`, shared by all copies of an utterance.
             frame_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
             mask_time_indices: `(batch_size, num_masks, sequence_length)`, `True` at hidden frames.
-            predicted: The frames to predict, from [`find_predicted`].
+            predicted: The frames to predict, from [`~masking.find_predicted`]; a row is a masked copy.
             mask_noise: `(batch_size, num_masks, sequence_length, hidden_size)`: what the decoder sees at hidden
                 frames; drawn if absent.
+            visible_positions: `(batch_size, num_masks, max_visible)`, see [`~masking.find_visible_frames`].
 
         Returns:
             `(num_predicted, hidden_size)`.
         """
-        encoded = self.encode_visible(local_features, frame_mask, mask_time_indices)
+        encoded = self.encode_visible(local_features, frame_mask, mask_time_indices, visible_positions)
         return self.predict_hidden(encoded, predicted, mask_noise)
 
     def encode_visible(
-        self, local_features: torch.Tensor, frame_mask: torch.Tensor | None, mask_time_indices: torch.Tensor
+        self,
+        local_features: torch.Tensor,
+        frame_mask: torch.Tensor | None,
+        mask_time_indices: torch.Tensor,
+        visible_positions: torch.Tensor | None = None,
     ) -> EncodedFrames:
         """The first half of `student_predictions`: the visible frames of every masked copy, encoded."""
         num_masks = mask_time_indices.shape[1]
@@ -600,7 +600,10 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
         features = self._hide_frames(features, hidden_mask)
 
         decoder_mask = None if self.config.convolve_padding else frame_mask
-        visible_frames = find_visible_frames(~hidden_mask if decoder_mask is None else ~hidden_mask & decoder_mask)
+        visible_frames = find_visible_frames(
+            ~hidden_mask if decoder_mask is None else ~hidden_mask & decoder_mask,
+            None if visible_positions is None else visible_positions.flatten(0, 1),
+        )
         hidden_states, biases = self._context_encoder(features, frame_mask, visible_frames)
         hidden_states = self.decoder_dropout(self._trunk(hidden_states, biases))
         num_extra_tokens = self._context_encoder.num_extra_tokens
@@ -609,7 +612,7 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
         )
 
     def predict_hidden(
-        self, encoded: EncodedFrames, predicted: tuple[torch.Tensor, ...], mask_noise: torch.Tensor | None = None
+        self, encoded: EncodedFrames, predicted: PredictedFrames, mask_noise: torch.Tensor | None = None
     ) -> torch.Tensor:
         """The second half of `student_predictions`: noise where frames are hidden, and the decoder."""
         visible, hidden_states = encoded.visible_frames.visible, encoded.hidden_states
@@ -618,7 +621,7 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
         else:
             noise = mask_noise.flatten(0, 1).to(hidden_states.dtype)
         decoded = self.decoder(scatter_visible(hidden_states, visible, noise), encoded.decoder_mask)
-        return self.decoder.project(decoded[predicted])
+        return self.decoder.project(predicted.of(decoded))
 
     def _hide_frames(self, features: torch.Tensor, hidden_mask: torch.Tensor) -> torch.Tensor:
         """What stands at hidden frames for stages that see them, as convolutional positions do; no others are."""

@@ -15,7 +15,7 @@ from .audio_heads import draw_time_mask, mask_channels, replace_frames
 from .configuration_data2vec2 import Data2Vec2AudioConfig
 from .convolutions import FrameConv1d
 from .layer_norm import LayerNorm
-from .masking import draw_span_masks
+from .masking import draw_span_masks, find_predicted
 from .modeling_data2vec2 import (
     AttentionBias,
     Data2Vec2ContextEncoder,
@@ -23,7 +23,6 @@ from .modeling_data2vec2 import (
     Data2Vec2PreTrainedModel,
     Data2Vec2SequenceObjective,
     Data2Vec2Trunk,
-    find_predicted,
     gather_targets,
     make_decoder_1d,
 )
@@ -256,6 +255,8 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2Seque
         mask_time_indices: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         mask_noise: torch.Tensor | None = None,
+        visible_positions: torch.Tensor | None = None,
+        predicted_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs,
     ) -> Data2Vec2ForPreTrainingOutput:
@@ -273,6 +274,11 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2Seque
             mask_noise (`torch.FloatTensor` of shape `(batch_size, num_masks, sequence_length, hidden_size)`,
                 *optional*):
                 What the decoder sees at hidden frames; drawn if absent.
+            visible_positions (`torch.LongTensor` of shape `(batch_size, num_masks, max_visible)`, *optional*):
+                Positions of the frames that stay visible, in order, then -1, as the data collator gives them.
+            predicted_positions (`torch.LongTensor` of shape `(batch_size, num_masks, max_predicted)`, *optional*):
+                The same of the frames that are predicted. Their shapes say how many there are: without them the
+                forward asks the device, and a compiled graph breaks there.
             num_items_in_batch (`int`, *optional*):
                 Predicted frames of the global batch, by which the loss is divided; this batch's if absent.
         """
@@ -284,10 +290,12 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2Seque
         prediction_mask = self._prediction_mask(labels, mask_time_indices, frame_mask)
 
         targets = self.teacher_targets(input_values, local_features, frame_mask)
-        predicted = find_predicted(prediction_mask)
-        predictions = self.student_predictions(local_features, frame_mask, mask_time_indices, predicted, mask_noise)
+        predicted = find_predicted(prediction_mask, predicted_positions)
+        predictions = self.student_predictions(
+            local_features, frame_mask, mask_time_indices, predicted, mask_noise, visible_positions
+        )
         predicted_targets = gather_targets(targets, predicted, prediction_mask.shape[1])
-        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
+        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch, predicted.is_real)
 
         return Data2Vec2ForPreTrainingOutput(
             loss=loss,
@@ -297,6 +305,7 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2Seque
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
             predicted_targets=predicted_targets,
+            predicted_mask=predicted.is_real,
             local_features=local_features.detach(),
         )
 

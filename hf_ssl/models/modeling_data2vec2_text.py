@@ -20,7 +20,7 @@ from .dropout import Dropout
 from .input_checks import is_integer
 from .layer_norm import LayerNorm
 from .losses import classification_loss, mean_squared_loss
-from .masking import draw_random_masks, draw_span_masks
+from .masking import draw_random_masks, draw_span_masks, find_predicted
 from .modeling_data2vec2 import (
     AttentionBias,
     Data2Vec2ContextEncoder,
@@ -28,7 +28,6 @@ from .modeling_data2vec2 import (
     Data2Vec2PreTrainedModel,
     Data2Vec2SequenceObjective,
     Data2Vec2Trunk,
-    find_predicted,
     gather_targets,
     make_decoder_1d,
 )
@@ -212,6 +211,8 @@ class Data2Vec2TextForPreTraining(Data2Vec2TextPreTrainedModel, Data2Vec2Sequenc
         mask_time_indices: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         mask_noise: torch.Tensor | None = None,
+        visible_positions: torch.Tensor | None = None,
+        predicted_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs,
     ) -> Data2Vec2ForPreTrainingOutput:
@@ -229,6 +230,11 @@ class Data2Vec2TextForPreTraining(Data2Vec2TextPreTrainedModel, Data2Vec2Sequenc
             mask_noise (`torch.FloatTensor` of shape `(batch_size, num_masks, sequence_length, hidden_size)`,
                 *optional*):
                 What the decoder sees at hidden tokens; drawn if absent.
+            visible_positions (`torch.LongTensor` of shape `(batch_size, num_masks, max_visible)`, *optional*):
+                Positions of the tokens that stay visible, in order, then -1, as the data collator gives them.
+            predicted_positions (`torch.LongTensor` of shape `(batch_size, num_masks, max_predicted)`, *optional*):
+                The same of the tokens that are predicted. Their shapes say how many there are: without them the
+                forward asks the device, and a compiled graph breaks there.
             num_items_in_batch (`int`, *optional*):
                 Predicted tokens of the global batch, by which the loss is divided; this batch's if absent.
         """
@@ -242,10 +248,12 @@ class Data2Vec2TextForPreTraining(Data2Vec2TextPreTrainedModel, Data2Vec2Sequenc
         prediction_mask = self._prediction_mask(labels, mask_time_indices, maskable)
 
         targets = self.teacher_targets(input_ids, local_features, frame_mask)
-        predicted = find_predicted(prediction_mask)
-        predictions = self.student_predictions(local_features, frame_mask, mask_time_indices, predicted, mask_noise)
+        predicted = find_predicted(prediction_mask, predicted_positions)
+        predictions = self.student_predictions(
+            local_features, frame_mask, mask_time_indices, predicted, mask_noise, visible_positions
+        )
         predicted_targets = gather_targets(targets, predicted, prediction_mask.shape[1])
-        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
+        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch, predicted.is_real)
 
         return Data2Vec2ForPreTrainingOutput(
             loss=loss,
@@ -255,6 +263,7 @@ class Data2Vec2TextForPreTraining(Data2Vec2TextPreTrainedModel, Data2Vec2Sequenc
             mask_time_indices=mask_time_indices,
             frame_mask=frame_mask,
             predicted_targets=predicted_targets,
+            predicted_mask=predicted.is_real,
         )
 
     def draw_masks(self, lengths: list[int], sequence_length: int) -> torch.Tensor:

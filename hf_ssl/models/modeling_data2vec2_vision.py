@@ -22,7 +22,7 @@ from .input_checks import (
 )
 from .layer_norm import LayerNorm
 from .losses import at_least_one, mean_over_items, mean_squared_loss
-from .masking import draw_block_masks
+from .masking import draw_block_masks, find_predicted
 from .modeling_data2vec2 import (
     Data2Vec2ContextEncoder,
     Data2Vec2ForPreTrainingOutput,
@@ -30,7 +30,6 @@ from .modeling_data2vec2 import (
     Data2Vec2PreTrainedModel,
     Data2Vec2PreTrainingObjective,
     Data2Vec2Trunk,
-    find_predicted,
     gather_targets,
 )
 from .torch_init import init_like_torch
@@ -227,6 +226,8 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
         bool_masked_pos: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
         mask_noise: torch.Tensor | None = None,
+        visible_positions: torch.Tensor | None = None,
+        predicted_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs,
     ) -> Data2Vec2ForPreTrainingOutput:
@@ -241,6 +242,11 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
                 The `Trainer` counts them to normalise the loss over devices and accumulation steps.
             mask_noise (`torch.FloatTensor` of shape `(batch_size, num_masks, num_patches, hidden_size)`, *optional*):
                 What the decoder sees at hidden patches; drawn if absent.
+            visible_positions (`torch.LongTensor` of shape `(batch_size, num_masks, max_visible)`, *optional*):
+                Positions of the patches that stay visible, in order, then -1, as the data collator gives them.
+            predicted_positions (`torch.LongTensor` of shape `(batch_size, num_masks, max_predicted)`, *optional*):
+                The same of the patches that are predicted. Their shapes say how many there are: without them the
+                forward asks the device, and a compiled graph breaks there.
             num_items_in_batch (`int`, *optional*):
                 Predicted patches of the global batch, by which the loss is divided; this batch's if absent.
         """
@@ -252,12 +258,12 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
         prediction_mask = self._prediction_mask(labels, bool_masked_pos)
 
         targets = self.teacher_targets(pixel_values, local_features, None)
-        encoded = self.encode_visible(local_features, None, bool_masked_pos)
-        predicted = find_predicted(prediction_mask)
+        encoded = self.encode_visible(local_features, None, bool_masked_pos, visible_positions)
+        predicted = find_predicted(prediction_mask, predicted_positions)
         predictions = self.predict_hidden(encoded, predicted, mask_noise)
         predicted_targets = gather_targets(targets, predicted, prediction_mask.shape[1])
-        regression_loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
-        share = 1.0 if num_items_in_batch is None else predictions.shape[0] / at_least_one(num_items_in_batch)
+        regression_loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch, predicted.is_real)
+        share = 1.0 if num_items_in_batch is None else predicted.count / at_least_one(num_items_in_batch)
         cls_loss = self.cls_loss(encoded.extra_tokens, targets) * share
 
         return Data2Vec2ForPreTrainingOutput(
@@ -267,6 +273,7 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
             prediction_mask=prediction_mask,
             mask_time_indices=bool_masked_pos,
             predicted_targets=predicted_targets,
+            predicted_mask=predicted.is_real,
             regression_loss=regression_loss,
             cls_loss=cls_loss,
             # without the positions, which tell patches apart whatever is in them

@@ -26,11 +26,11 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .audio_heads import draw_time_mask, mask_channels, numpy_generators
 from .configuration_data2vec_aqc import Data2VecAqcConfig
 from .cross_contrast import ContrastiveDraws, CrossContrast, CrossContrastiveObjective, Projection, SlotFeatures
-from .dropout import Dropout
+from .dropout import Dropout, with_layerdrop
 from .input_checks import check_marks_real_steps, check_mask_type
 from .layer_norm import LayerNorm, sum_gradients_in_float32
 from .losses import at_least_one
-from .masking import find_visible_frames, gather_frames
+from .masking import PredictedFrames, find_predicted, find_visible_frames, gather_frames
 from .modeling_data2vec_audio_pretraining import draw_masks, faster_conv_layers, speed_up_layer
 from .modeling_data2vec_pretraining import Data2VecPreTrainingObjective, RegressionLayer, checked_prediction_mask
 from .quantizers import CodeScores, GumbelVectorQuantizer
@@ -81,6 +81,7 @@ class Data2VecAqcEncoderLayer(Data2VecAudioEncoderLayer):
         speed_up_layer(self, config)
         self.layerdrop = config.layerdrop
 
+    @with_layerdrop
     def forward(
         self,
         hidden_states: torch.Tensor,
@@ -94,9 +95,6 @@ class Data2VecAqcEncoderLayer(Data2VecAudioEncoderLayer):
             attention_mask: As the attention implementation wants it.
             feed_forward_outputs: If given, the feed-forward network's output before the residual is appended.
         """
-        # LayerDrop inside the layer: whoever records hidden states sees every layer, and sharded layers stay in step.
-        if self.training and self.layerdrop > 0 and torch.rand([]) < self.layerdrop:
-            return hidden_states
         attended, _ = self.attention(hidden_states, attention_mask=attention_mask, **kwargs)
         hidden_states = self.layer_norm(hidden_states + self.dropout(attended))
         outputs = self.feed_forward(hidden_states)
@@ -329,6 +327,8 @@ class Data2VecAqcForPreTrainingOutput(ModelOutput):
             What the student's convolutions make of the clean view, without gradient, for monitors.
         predicted_targets (`torch.FloatTensor` of shape `(num_predicted, hidden_size)`):
             Those of `targets` that `predictions` are compared with.
+        predicted_mask (`torch.BoolTensor` of shape `(num_predicted,)`, *optional*):
+            `False` at filler among `predictions`; `None` if there is none, as without `predicted_positions`.
     """
 
     loss: torch.Tensor | None = None
@@ -353,6 +353,7 @@ class Data2VecAqcForPreTrainingOutput(ModelOutput):
     frame_mask: torch.Tensor | None = None
     local_features: torch.Tensor | None = None
     predicted_targets: torch.Tensor | None = None
+    predicted_mask: torch.Tensor | None = None
 
 
 class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrainedModel):
@@ -405,6 +406,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
         attention_mask: torch.Tensor | None = None,
         mask_time_indices: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        predicted_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         draws: ContrastiveDraws | None = None,
         **kwargs,
@@ -423,6 +425,10 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
             labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
                 -100 at frames that are not predicted, any other value at those that are; `mask_time_indices` if
                 absent. The `Trainer` counts them to normalise the loss over devices and accumulation steps.
+            predicted_positions (`torch.LongTensor` of shape `(batch_size, num_slots)`, *optional*):
+                Positions of the frames that are predicted, in order, then -1, as the data collator gives them. Their
+                shape says how many there are: without them the forward asks the device, and a compiled graph breaks
+                there.
             num_items_in_batch (`int`, *optional*):
                 Predicted frames of the global batch, by which the loss is divided; this batch's if absent.
             draws (`ContrastiveDraws`, *optional*): What is otherwise drawn at random.
@@ -435,9 +441,9 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
 
         targets = self.teacher_targets(input_values, clean.projected, frame_mask)
         encoded = self.encode_masked(augmented.projected, frame_mask, mask_time_indices, **kwargs)
-        predicted = prediction_mask.nonzero(as_tuple=True)
-        predictions = self.final_proj(encoded[predicted])
-        slots = find_visible_frames(prediction_mask)
+        predicted = find_predicted(prediction_mask, predicted_positions)
+        predictions = self.final_proj(predicted.of(encoded))
+        slots = find_visible_frames(prediction_mask, predicted_positions, "predicted_positions")
         features = SlotFeatures(
             clean=gather_frames(clean.normalized, slots.positions),
             augmented=gather_frames(augmented.normalized, slots.positions),
@@ -449,11 +455,11 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
         )
         contrast = self.contrast(features, self.teacher.num_updates, draws or ContrastiveDraws())
 
-        predicted_targets = targets[predicted]
-        losses = self._losses(predictions, predicted_targets, contrast)
+        predicted_targets = predicted.of(targets)
+        losses = self._losses(predictions, predicted_targets, contrast, predicted)
         losses["features_penalty"] = self._features_penalty(clean.raw, frame_mask)
         return Data2VecAqcForPreTrainingOutput(
-            loss=self._weighted_loss(losses, len(predictions), num_items_in_batch),
+            loss=self._weighted_loss(losses, predicted.count, num_items_in_batch),
             **{name: loss.detach() for name, loss in losses.items()},
             predictions=predictions,
             targets=targets,
@@ -464,6 +470,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
             frame_mask=frame_mask,
             local_features=clean.projected.detach(),
             predicted_targets=predicted_targets,
+            predicted_mask=predicted.is_real,
         )
 
     def local_features(
@@ -519,13 +526,17 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
         return self._average_layers(layer_outputs, frame_mask)
 
     def _losses(
-        self, predictions: torch.Tensor, targets: torch.Tensor, contrast: CrossContrast
+        self,
+        predictions: torch.Tensor,
+        targets: torch.Tensor,
+        contrast: CrossContrast,
+        predicted: PredictedFrames,
     ) -> dict[str, torch.Tensor]:
         """Parts of the loss, each averaged over the predicted frames of this batch."""
-        num_predicted = max(1, len(predictions))
+        num_predicted = at_least_one(predicted.count)
         num_codes = self.config.num_codevector_groups * self.config.num_codevectors_per_group
         return {
-            "regression_loss": self.regression_loss(predictions, targets),
+            "regression_loss": self.regression_loss(predictions, targets, is_real=predicted.is_real),
             "student_contrastive_loss": contrast.student.loss / num_predicted,
             "teacher_contrastive_loss": contrast.teacher.loss / num_predicted,
             "diversity_loss": (num_codes - contrast.quantized.probability_perplexity) / num_codes,
@@ -539,7 +550,10 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
         return (squares * frame_mask).sum() / frame_mask.sum()
 
     def _weighted_loss(
-        self, losses: Mapping[str, torch.Tensor], num_predicted: int, num_items_in_batch: torch.Tensor | int | None
+        self,
+        losses: Mapping[str, torch.Tensor],
+        num_predicted: torch.Tensor | int,
+        num_items_in_batch: torch.Tensor | int | None,
     ) -> torch.Tensor:
         """The whole loss; this batch's share of the global one if `num_items_in_batch` is given."""
         weights = {

@@ -31,7 +31,7 @@ from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, 
 from .dropout import Dropout
 from .input_checks import check_marks_real_steps, check_mask_type
 from .layer_norm import sum_gradients_in_float32
-from .masking import draw_mask_indices
+from .masking import PredictedFrames, draw_mask_indices, find_predicted
 from .modeling_data2vec_pretraining import (
     Data2VecForPreTrainingOutput,
     Data2VecPreTrainingObjective,
@@ -182,6 +182,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         attention_mask: torch.Tensor | None = None,
         mask_time_indices: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        predicted_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs,
     ) -> Data2VecForPreTrainingOutput:
@@ -196,6 +197,10 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
             labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`, *optional*):
                 -100 at frames that are not predicted, any other value at those that are; `mask_time_indices` if
                 absent. The `Trainer` counts them to normalise the loss over devices and accumulation steps.
+            predicted_positions (`torch.LongTensor` of shape `(batch_size, max_predicted)`, *optional*):
+                Positions of the frames that are predicted, in order, then -1, as the data collator gives them. Their
+                shape says how many there are: without them the forward asks the device, and a compiled graph breaks
+                there.
             num_items_in_batch (`int`, *optional*):
                 Predicted frames of the global batch, by which the loss is divided; this batch's if absent.
         """
@@ -207,10 +212,10 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         prediction_mask = checked_prediction_mask(labels, mask_time_indices, "mask_time_indices", frame_mask)
 
         targets = self.teacher_targets(input_values, features, frame_mask)
-        predicted = prediction_mask.nonzero(as_tuple=True)
+        predicted = find_predicted(prediction_mask, predicted_positions)
         predictions = self.student_predictions(features, frame_mask, mask_time_indices, predicted)
-        predicted_targets = targets[predicted]
-        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
+        predicted_targets = predicted.of(targets)
+        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch, predicted.is_real)
 
         return Data2VecForPreTrainingOutput(
             loss=loss,
@@ -221,6 +226,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
             frame_mask=frame_mask,
             local_features=features.detach(),
             predicted_targets=predicted_targets,
+            predicted_mask=predicted.is_real,
         )
 
     @torch.no_grad()
@@ -249,7 +255,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         features: torch.Tensor,
         frame_mask: torch.Tensor | None,
         mask_time_indices: torch.Tensor,
-        predicted: tuple[torch.Tensor, ...],
+        predicted: PredictedFrames,
     ) -> torch.Tensor:
         """Encodes the features with hidden frames replaced by the mask embedding (section 3.1).
 
@@ -257,7 +263,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
             features: As projected, `(batch_size, sequence_length, hidden_size)`.
             frame_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
             mask_time_indices: `(batch_size, sequence_length)`, `True` at hidden frames.
-            predicted: Utterances and times of the frames to predict, `(num_predicted,)` each.
+            predicted: The frames to predict, from [`~masking.find_predicted`].
 
         Returns:
             `(num_predicted, hidden_size)`.
@@ -268,7 +274,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         mask_embedding = student.masked_spec_embed.to(hidden_states.dtype)
         hidden_states = torch.where(mask_time_indices.unsqueeze(-1), mask_embedding, hidden_states)
         encoded = student.encoder(hidden_states, attention_mask=frame_mask).last_hidden_state
-        return self.final_proj(encoded[predicted])
+        return self.final_proj(predicted.of(encoded))
 
     def _checked_mask(
         self, mask_time_indices: torch.Tensor | None, features: torch.Tensor, frame_mask: torch.Tensor | None

@@ -48,6 +48,8 @@ class Data2VecForPreTrainingOutput(ModelOutput):
             What the student's convolutions make of the whole waveform or image, without gradient, for monitors.
         predicted_targets (`torch.FloatTensor` of shape `(num_predicted, hidden_size)`):
             Those of `targets` that `predictions` are compared with.
+        predicted_mask (`torch.BoolTensor` of shape `(num_predicted,)`, *optional*):
+            `False` at filler among `predictions`; `None` if there is none, as without `predicted_positions`.
     """
 
     loss: torch.Tensor | None = None
@@ -58,6 +60,7 @@ class Data2VecForPreTrainingOutput(ModelOutput):
     frame_mask: torch.Tensor | None = None
     local_features: torch.Tensor | None = None
     predicted_targets: torch.Tensor | None = None
+    predicted_mask: torch.Tensor | None = None
 
 
 class Data2VecPreTrainingObjective(SelfDistillationModel):

@@ -17,6 +17,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_data2vec_pretraining import Data2VecTextPreTrainingConfig, as_pretraining_config, longest_text
 from .input_checks import check_integer_labels, check_marks_real_steps
+from .masking import find_predicted
 from .modeling_data2vec_pretraining import Data2VecForPreTrainingOutput, Data2VecPreTrainingObjective
 from .size_checks import check_layers
 from .token_checks import check_texts, check_token_ids, check_token_shapes
@@ -73,6 +74,7 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
         attention_mask: torch.Tensor | None = None,
         token_type_ids: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        predicted_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs,
     ) -> Data2VecForPreTrainingOutput:
@@ -86,6 +88,10 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
             labels (`torch.LongTensor` of shape `(batch_size, sequence_length)`):
                 The tokens that were masked, which the teacher sees and the student predicts the targets of; -100
                 elsewhere.
+            predicted_positions (`torch.LongTensor` of shape `(batch_size, max_predicted)`, *optional*):
+                Positions of the tokens that are predicted, in order, then -1, as the data collator gives them. Their
+                shape says how many there are: without them the forward asks the device, and a compiled graph breaks
+                there.
             num_items_in_batch (`int`, *optional*):
                 Predicted tokens of the global batch, by which the loss is divided; this batch's if absent.
         """
@@ -97,10 +103,10 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
 
         targets = self.teacher_targets(torch.where(prediction_mask, labels, input_ids), **inputs)  # type: ignore[arg-type]
         encoded = self.data2vec_text(input_ids, **inputs).last_hidden_state
-        predicted = prediction_mask.nonzero(as_tuple=True)
-        predictions = self.regression_head(encoded[predicted])
-        predicted_targets = targets[predicted]
-        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
+        predicted = find_predicted(prediction_mask, predicted_positions)
+        predictions = self.regression_head(predicted.of(encoded))
+        predicted_targets = predicted.of(targets)
+        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch, predicted.is_real)
 
         return Data2VecForPreTrainingOutput(
             loss=loss,
@@ -110,6 +116,7 @@ class Data2VecTextForPreTraining(Data2VecPreTrainingObjective, Data2VecTextPreTr
             mask_time_indices=prediction_mask,
             frame_mask=token_mask,
             predicted_targets=predicted_targets,
+            predicted_mask=predicted.is_real,
         )
 
     def _check_tokens(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None) -> None:

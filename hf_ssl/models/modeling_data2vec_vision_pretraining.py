@@ -17,7 +17,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .configuration_data2vec_pretraining import Data2VecVisionPreTrainingConfig, as_pretraining_config
 from .input_checks import check_floating, check_mask_type
-from .masking import draw_rectangle_mask
+from .masking import PredictedFrames, draw_rectangle_mask, find_predicted
 from .modeling_data2vec_pretraining import (
     Data2VecForPreTrainingOutput,
     Data2VecPreTrainingObjective,
@@ -60,6 +60,7 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
         pixel_values: torch.Tensor,
         bool_masked_pos: torch.Tensor | None = None,
         labels: torch.Tensor | None = None,
+        predicted_positions: torch.Tensor | None = None,
         num_items_in_batch: torch.Tensor | int | None = None,
         **kwargs,
     ) -> Data2VecForPreTrainingOutput:
@@ -72,6 +73,10 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
             labels (`torch.LongTensor` of shape `(batch_size, num_patches)`, *optional*):
                 -100 at patches that are not predicted, any other value at those that are; `bool_masked_pos` if
                 absent. The `Trainer` counts them to normalise the loss over devices and accumulation steps.
+            predicted_positions (`torch.LongTensor` of shape `(batch_size, max_predicted)`, *optional*):
+                Positions of the patches that are predicted, in order, then -1, as the data collator gives them. Their
+                shape says how many there are: without them the forward asks the device, and a compiled graph breaks
+                there.
             num_items_in_batch (`int`, *optional*):
                 Predicted patches of the global batch, by which the loss is divided; this batch's if absent.
         """
@@ -81,10 +86,10 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
         prediction_mask = checked_prediction_mask(labels, bool_masked_pos, "bool_masked_pos")
 
         targets = self.teacher_targets(pixel_values)
-        predicted = prediction_mask.nonzero(as_tuple=True)
+        predicted = find_predicted(prediction_mask, predicted_positions)
         predictions = self.student_predictions(pixel_values, bool_masked_pos, predicted)
-        predicted_targets = targets[predicted]
-        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch)
+        predicted_targets = predicted.of(targets)
+        loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch, predicted.is_real)
 
         return Data2VecForPreTrainingOutput(
             loss=loss,
@@ -94,6 +99,7 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
             mask_time_indices=bool_masked_pos,
             local_features=self.local_features(pixel_values),
             predicted_targets=predicted_targets,
+            predicted_mask=predicted.is_real,
         )
 
     @torch.no_grad()
@@ -124,21 +130,24 @@ class Data2VecVisionForPreTraining(Data2VecPreTrainingObjective, Data2VecVisionP
         return self._average_layers([layer[:, 1:] for layer in encoded.hidden_states[1:]], None)
 
     def student_predictions(
-        self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor, predicted: tuple[torch.Tensor, ...]
+        self, pixel_values: torch.Tensor, bool_masked_pos: torch.Tensor, predicted: PredictedFrames
     ) -> torch.Tensor:
-        """Encodes the image with masked patches and regresses those of `predicted`, indices of images and of patches;
-        `(num_predicted, hidden_size)`."""
+        """Encodes the image with masked patches and regresses those of `predicted`; `(num_predicted, hidden_size)`."""
         student = self.data2vec_vision
         pixel_values = pixel_values.to(self.final_proj.weight.dtype)
         embeddings, _ = student.embeddings(pixel_values, bool_masked_pos=bool_masked_pos)
         encoded = student.encoder(embeddings, resolution=pixel_values.shape[2:]).last_hidden_state
-        return self.final_proj(self.layernorm(encoded[:, 1:][predicted]))
+        return self.final_proj(self.layernorm(predicted.of(encoded[:, 1:])))
 
     def regression_loss(
-        self, predictions: torch.Tensor, targets: torch.Tensor, num_predicted: torch.Tensor | int | None = None
+        self,
+        predictions: torch.Tensor,
+        targets: torch.Tensor,
+        num_predicted: torch.Tensor | int | None = None,
+        is_real: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """As of the other modalities, but averaged over dimensions unless `config.loss_scale` says otherwise."""
-        loss = super().regression_loss(predictions, targets, num_predicted)
+        loss = super().regression_loss(predictions, targets, num_predicted, is_real)
         return loss if self.config.loss_scale is not None else loss * self.config.hidden_size**-0.5
 
     def draw_masks(self, batch_size: int) -> torch.Tensor:

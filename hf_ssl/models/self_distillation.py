@@ -80,18 +80,26 @@ class SelfDistillationModel(PreTrainedModel):
         return decay
 
     def regression_loss(
-        self, predictions: torch.Tensor, targets: torch.Tensor, num_predicted: torch.Tensor | int | None = None
+        self,
+        predictions: torch.Tensor,
+        targets: torch.Tensor,
+        num_predicted: torch.Tensor | int | None = None,
+        is_real: torch.Tensor | None = None,
     ) -> torch.Tensor:
         """L2 or smooth L1 loss, summed over a frame's dimensions, scaled, and averaged over predicted frames.
 
         Args:
             predictions, targets: `(num_predicted, hidden_size)`.
             num_predicted: Divisor: the number of predicted frames of the global batch; this batch's if absent.
+            is_real: `(num_predicted,)`, `False` at filler, which has no loss; `None` if there is none.
         """
         predictions, beta = predictions.float(), float(self.config.loss_beta)
+        if is_real is not None:
+            predictions = torch.where(is_real.unsqueeze(-1), predictions, targets)
         if beta == 0:
             loss = F.mse_loss(predictions, targets, reduction="sum")
         else:
             loss = F.smooth_l1_loss(predictions, targets, reduction="sum", beta=beta)
         scale = self.config.loss_scale if self.config.loss_scale is not None else predictions.shape[-1] ** -0.5
-        return mean_over_items(loss * scale, num_predicted, predictions.shape[0])
+        own_count = predictions.shape[0] if is_real is None else is_real.sum()
+        return mean_over_items(loss * scale, num_predicted, own_count)

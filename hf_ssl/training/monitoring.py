@@ -7,17 +7,23 @@ import torch
 from ..evaluation.representation_health import rankme
 
 
-def feature_std(features: torch.Tensor) -> torch.Tensor:
+def feature_std(features: torch.Tensor, is_real: torch.Tensor | None = None) -> torch.Tensor:
     """Mean over dimensions of the standard deviation over vectors: `pred_var` and `target_var` of the original.
 
     Args:
         features: `(num_vectors, hidden_size)`.
+        is_real: `(num_vectors,)`, `False` at vectors that do not count; `None` if all do.
 
     Returns:
         A scalar in float32; near 0 after a collapse. Targets averaged over K instance-normalised layers have
         1 / sqrt(K) if the layers have nothing in common, and 1 if they are equal.
     """
-    return (features.float().var(dim=0) + 1e-6).sqrt().mean()
+    if is_real is None:
+        return (features.float().var(dim=0) + 1e-6).sqrt().mean()
+    weights, count = is_real.unsqueeze(-1).float(), is_real.sum()
+    mean = (features.float() * weights).sum(dim=0) / count
+    variance = ((features.float() - mean).square() * weights).sum(dim=0) / (count - 1)
+    return (variance + 1e-6).sqrt().mean()
 
 
 def between_utterance_share(targets: torch.Tensor, frame_mask: torch.Tensor | None = None) -> torch.Tensor:
@@ -96,12 +102,12 @@ def masked_accuracy(logits: torch.Tensor, codes: torch.Tensor) -> torch.Tensor:
 
     Args:
         logits: `(num_predicted, num_codebooks, codebook_size)`.
-        codes: `(num_predicted, num_codebooks)`.
+        codes: `(num_predicted, num_codebooks)`, -100 where there is none.
 
     Returns:
         A scalar; NaN if nothing was predicted.
     """
-    return (logits.argmax(dim=-1) == codes).float().mean()
+    return (logits.argmax(dim=-1) == codes).sum() / (codes != -100).sum()
 
 
 def code_counts(codes: torch.Tensor, codebook_size: int, is_real: torch.Tensor | None = None) -> torch.Tensor:

@@ -457,8 +457,8 @@ class SelfDistillationTrainer(PreTrainingTrainer):
         real = torch.ones_like(masked) if outputs.frame_mask is None else outputs.frame_mask.unsqueeze(1).float()
         masked_share = masked.sum() / (real.sum() * (masked.shape[1] if outputs.frame_mask is not None else 1))
         return {
-            "target_std": feature_std(outputs.predicted_targets),
-            "prediction_std": feature_std(outputs.predictions),
+            "target_std": feature_std(outputs.predicted_targets, outputs.predicted_mask),
+            "prediction_std": feature_std(outputs.predictions, outputs.predicted_mask),
             "between_utterance_share": between_utterance_share(outputs.targets, outputs.frame_mask),
             "masked_share": masked_share,
             "visible_share": 1 - masked_share,

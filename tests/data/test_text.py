@@ -12,6 +12,7 @@ from transformers import PreTrainedTokenizerBase, RobertaTokenizer
 from hf_ssl import Data2VecTextForPreTraining
 from hf_ssl.data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
 from hf_ssl.data.text import PackedTextDataset, iterate_texts, load_text_sources
+from hf_ssl.models.masking import row_positions
 from hf_ssl.training.model_sizes import data2vec2_text_config, data2vec_text_config
 from hf_ssl.training.text_tokenizers import train_tokenizer
 
@@ -187,11 +188,14 @@ def test_data2vec_collator_masks_spans_by_the_items_seed() -> None:
     collate = DataCollatorForData2VecText(config, mask_token_id=4)
     texts = [list(range(5, 45)), list(range(50, 61))]
     batch = collate([{"input_ids": text, "seed": seed} for seed, text in enumerate(texts)])
+    positions = batch.pop("predicted_positions")
     assert {name: tuple(tensor.shape) for name, tensor in batch.items()} == dict.fromkeys(batch, (2, 40))
+    assert positions.shape[1] % 5 == 0  # an eighth of the length
     assert batch["attention_mask"].sum(1).tolist() == [40, 11]
     masked = batch["labels"] != -100
     assert masked.any(1).all()
     assert not masked[1, 11:].any()
+    assert torch.equal(positions, row_positions(masked, positions.shape[1]))
     assert (batch["input_ids"][masked] == 4).all()
     assert (batch["input_ids"][1, 11:] == config.pad_token_id).all()
     for row, text in enumerate(texts):

@@ -55,7 +55,7 @@ def test_lora_trains_saves_loads_and_merges(family: Family, tmp_path: Path) -> N
 @pytest.mark.parametrize(("family", "auto_class"), CLASSES, ids=CLASS_NAMES)
 def test_whole_forward_is_one_graph(family: Family, auto_class: str) -> None:
     if auto_class == "AutoModelForPreTraining":
-        pytest.skip("frames are gathered by masks that only the data know, so that its graph breaks (RESULTS.md)")
+        pytest.skip("a step of pre-training is one graph for a collator's batches: test_training_step.py")
     model = make_model(family, auto_class)
     torch.compiler.reset()
     compiled = torch.compile(model, backend="aot_eager", fullgraph=True)

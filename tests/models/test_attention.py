@@ -11,7 +11,8 @@ from transformers.modeling_outputs import BaseModelOutput
 
 from hf_ssl import Data2Vec2AudioForCTC, Data2Vec2AudioForPreTraining, Data2Vec2AudioModel
 from hf_ssl.models.blocked_attention import ScoreBias
-from hf_ssl.models.modeling_data2vec2 import AttentionBias, alibi_slopes, find_predicted, position_distances
+from hf_ssl.models.masking import find_predicted
+from hf_ssl.models.modeling_data2vec2 import AttentionBias, alibi_slopes, position_distances
 from hf_ssl.models.waveforms import find_real_frames
 
 KERNELS = {

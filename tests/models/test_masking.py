@@ -10,13 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hf_ssl.models.masking import (
+    FILLER,
+    count_in_spans,
     draw_block_masks,
     draw_mask_indices,
     draw_random_masks,
     draw_span_masks,
     draw_token_spans,
+    find_predicted,
     find_visible_frames,
     gather_frames,
+    row_positions,
     scatter_visible,
 )
 
@@ -192,6 +196,44 @@ def test_gather_and_scatter_undo_each_other(visible: list[list[bool]]) -> None:
     fill = torch.full((1, 1, 3), -7.0)
     restored = scatter_visible(gather_frames(hidden_states, frames.positions), is_visible, fill)
     assert torch.equal(restored, torch.where(is_visible.unsqueeze(-1), hidden_states, fill))
+
+
+@given(st.lists(st.lists(st.booleans(), min_size=9, max_size=9), min_size=1, max_size=5), st.integers(0, 12))
+def test_positions_say_what_a_mask_says(marked: list[list[bool]], num_positions: int) -> None:
+    mask = torch.tensor(marked)
+    positions = row_positions(mask, num_positions)
+    assert positions.shape == (len(marked), max(num_positions, int(mask.sum(-1).max())))
+    for row, entries in zip(mask, positions.tolist(), strict=True):
+        expected = row.nonzero().flatten().tolist()
+        assert entries == expected + [FILLER] * (len(entries) - len(expected))
+    asked, told = find_predicted(mask), find_predicted(mask, positions)
+    assert told.is_real is not None
+    assert torch.equal(told.rows[told.is_real], asked.rows)
+    assert torch.equal(told.times[told.is_real], asked.times)
+    assert int(told.count) == asked.count
+    frames = find_visible_frames(mask, positions)
+    assert torch.equal(frames.is_real, positions != FILLER)
+
+
+def test_positions_that_are_not_those_of_the_mask() -> None:
+    mask = torch.tensor([[[True, False, True], [False, True, False]]])
+    positions = row_positions(mask)
+    assert positions.tolist() == [[[0, 2], [1, FILLER]]]
+    find_predicted(mask, positions)
+    with pytest.raises(ValueError, match=r"`predicted_positions` must be the positions that the mask marks"):
+        find_predicted(mask, positions.flip(-1))
+    with pytest.raises(ValueError, match=r"`predicted_positions` must be the positions that the mask marks"):
+        find_predicted(mask, positions[..., :1])
+    with pytest.raises(ValueError, match=r"must be integers of shape \(1, 2, 'any number'\), but are torch.float32"):
+        find_predicted(mask, positions.float())
+    with pytest.raises(ValueError, match=r"`visible_positions` must be integers of shape .* of shape \(1, 2, 2\)"):
+        find_visible_frames(mask[0], positions)
+
+
+@given(length=LENGTHS, mask_prob=PROBABILITIES, inverse=st.booleans())
+def test_count_in_spans(length: int, mask_prob: float, inverse: bool) -> None:
+    masks = draw_span_masks(length, 2, mask_prob=mask_prob, mask_length=5, inverse=inverse)
+    assert ((masks ^ inverse).sum(-1) == count_in_spans(length, mask_prob, inverse)).all()
 
 
 DRAWS: dict[str, Callable] = {

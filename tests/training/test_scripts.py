@@ -76,6 +76,22 @@ def test_padding_up_to_multiples_of_seconds(recordings, tmp_path, caplog, model_
     assert planned[0] < planned[-1]
 
 
+def test_compiled_pre_training_is_the_same_training(recordings, tmp_path):
+    # a graph draws what is dropped by other operations
+    dropouts = ("hidden_dropout", "attention_dropout", "prenet_dropout", "decoder_input_dropout", "layerdrop")
+    overrides = json.dumps(dict.fromkeys((*dropouts, "prenet_layerdrop"), 0.0))
+    flags = ("--model_size", "tiny", "--config_overrides", overrides, "--pad_to_multiple_of_seconds", "2")
+    expected = pretrain(recordings, tmp_path / "out", *flags)
+    torch.compiler.reset()
+    before = dict(torch._dynamo.utils.counters["graph_break"])
+    compiled = pretrain(
+        recordings, tmp_path / "compiled", *flags, "--torch_compile", "true", "--torch_compile_backend", "aot_eager"
+    )
+    assert losses(compiled) == pytest.approx(losses(expected), rel=1e-4)
+    assert dict(torch._dynamo.utils.counters["graph_break"]) == before
+    assert int(compiled.model.teacher.num_updates) == 2
+
+
 def test_padding_up_to_multiples_of_seconds_is_for_audio(recordings, tmp_path):
     with pytest.raises(ValueError, match=r"--pad_to_multiple_of_seconds must be above 0, got 0"):
         pretrain(recordings, tmp_path / "out", "--model_size", "tiny", "--pad_to_multiple_of_seconds", "0")
