@@ -415,7 +415,7 @@ class PredictedFrames(NamedTuple):
     is_real: torch.Tensor | None
 
     @property
-    def count(self) -> torch.Tensor | int:
+    def num_predicted(self) -> torch.Tensor | int:
         """How many frames are predicted, filler apart; a number where it is known without asking the device."""
         return len(self.rows) if self.is_real is None else self.is_real.sum()
 

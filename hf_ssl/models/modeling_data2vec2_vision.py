@@ -263,7 +263,7 @@ class Data2Vec2VisionForPreTraining(Data2Vec2VisionPreTrainedModel, Data2Vec2Pre
         predictions = self.predict_hidden(encoded, predicted, mask_noise)
         predicted_targets = gather_targets(targets, predicted, prediction_mask.shape[1])
         regression_loss = self.regression_loss(predictions, predicted_targets, num_items_in_batch, predicted.is_real)
-        share = 1.0 if num_items_in_batch is None else predicted.count / at_least_one(num_items_in_batch)
+        share = 1.0 if num_items_in_batch is None else predicted.num_predicted / at_least_one(num_items_in_batch)
         cls_loss = self.cls_loss(encoded.extra_tokens, targets) * share
 
         return Data2Vec2ForPreTrainingOutput(

@@ -459,7 +459,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
         losses = self._losses(predictions, predicted_targets, contrast, predicted)
         losses["features_penalty"] = self._features_penalty(clean.raw, frame_mask)
         return Data2VecAqcForPreTrainingOutput(
-            loss=self._weighted_loss(losses, predicted.count, num_items_in_batch),
+            loss=self._weighted_loss(losses, predicted.num_predicted, num_items_in_batch),
             **{name: loss.detach() for name, loss in losses.items()},
             predictions=predictions,
             targets=targets,
@@ -533,7 +533,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
         predicted: PredictedFrames,
     ) -> dict[str, torch.Tensor]:
         """Parts of the loss, each averaged over the predicted frames of this batch."""
-        num_predicted = at_least_one(predicted.count)
+        num_predicted = at_least_one(predicted.num_predicted)
         num_codes = self.config.num_codevector_groups * self.config.num_codevectors_per_group
         return {
             "regression_loss": self.regression_loss(predictions, targets, is_real=predicted.is_real),

@@ -210,7 +210,7 @@ def test_positions_say_what_a_mask_says(marked: list[list[bool]], num_positions:
     assert told.is_real is not None
     assert torch.equal(told.rows[told.is_real], asked.rows)
     assert torch.equal(told.times[told.is_real], asked.times)
-    assert int(told.count) == asked.count
+    assert int(told.num_predicted) == asked.num_predicted
     frames = find_visible_frames(mask, positions)
     assert torch.equal(frames.is_real, positions != FILLER)
 
