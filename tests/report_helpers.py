@@ -8,10 +8,22 @@ from typing import Any
 
 from transformers import PreTrainedModel, Wav2Vec2FeatureExtractor, set_seed
 
-from hf_ssl import Data2Vec2AudioForCTC, Data2Vec2TextForPreTraining, Data2Vec2VisionForPreTraining
+from hf_ssl import (
+    Data2Vec2AudioForCTC,
+    Data2Vec2TextForPreTraining,
+    Data2Vec2VisionForPreTraining,
+    Data2VecTextForPreTraining,
+    Data2VecVisionForPreTraining,
+)
 from hf_ssl.models.image_processing_data2vec2 import make_image_processor
 from hf_ssl.training.finetuning import build_vocabulary, make_processor
-from hf_ssl.training.model_sizes import data2vec2_audio_config, data2vec2_text_config, data2vec2_vision_config
+from hf_ssl.training.model_sizes import (
+    data2vec2_audio_config,
+    data2vec2_text_config,
+    data2vec2_vision_config,
+    data2vec_text_config,
+    data2vec_vision_config,
+)
 from hf_ssl.training.text_tokenizers import train_tokenizer
 
 HOSTILE = '<script>document.title="hacked"</script><img src="https://example.com/x" onerror="alert(1)">'
@@ -71,18 +83,26 @@ def recogniser_run(folder: Path) -> Path:
     return save_run(folder, Data2Vec2AudioForCTC(config), processor)
 
 
-def image_run(folder: Path) -> Path:
+def image_run(folder: Path, model_type: str = "data2vec2-vision") -> Path:
     """Of a model of images that was not trained."""
     set_seed(0)
-    config = data2vec2_vision_config("tiny")
-    return save_run(folder, Data2Vec2VisionForPreTraining(config), make_image_processor(config.image_size))
+    model: PreTrainedModel
+    if model_type == "data2vec-vision":
+        model = Data2VecVisionForPreTraining(data2vec_vision_config("tiny"))
+    else:
+        model = Data2Vec2VisionForPreTraining(data2vec2_vision_config("tiny"))
+    return save_run(folder, model, make_image_processor(model.config.image_size))
 
 
-def text_run(folder: Path, text_file: Path) -> Path:
+def text_run(folder: Path, text_file: Path, model_type: str = "data2vec2-text") -> Path:
     """Of a model of texts that was not trained; its texts, which look like HTML, are in `text_file` then."""
     set_seed(0)
     texts = ["one two <b>three</b> four"] * 20
     text_file.write_text("\n".join(texts))
     tokenizer = train_tokenizer(iter(texts), vocab_size=300, model_max_length=64)
-    config = data2vec2_text_config("tiny", vocab_size=len(tokenizer))
-    return save_run(folder, Data2Vec2TextForPreTraining(config), tokenizer)
+    model: PreTrainedModel
+    if model_type == "data2vec-text":
+        model = Data2VecTextForPreTraining(data2vec_text_config("tiny", vocab_size=len(tokenizer)))
+    else:
+        model = Data2Vec2TextForPreTraining(data2vec2_text_config("tiny", vocab_size=len(tokenizer)))
+    return save_run(folder, model, tokenizer)

@@ -1,14 +1,16 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """What a pre-trained model of images makes of one: what was hidden from it, and where its predictions are off."""
 
+from math import isqrt
+
 import numpy as np
 import torch
-from torch.nn import functional as F
 from transformers import AutoImageProcessor, AutoModelForPreTraining
 
-from ..data.collators_images import DataCollatorForData2Vec2Vision
+from ..data.collators_images import DataCollatorForData2Vec2Vision, DataCollatorForData2VecVision
 from ..data.images import ImageReadError, load_images, read_image
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
+from ..models.configuration_data2vec_pretraining import Data2VecVisionPreTrainingConfig
 from .markup import Markup, element
 from .model import open_model, open_part
 from .numbers import format_share
@@ -17,9 +19,12 @@ from .privacy import last_name
 from .run_folder import Run
 from .samples import SampleSource, check_index
 from .section import Section
+from .similarities import Similarities, others_in_words, similarities
 
 _MASK_SEED = 0
 _HIDDEN_SHADE = 128
+
+VisionConfig = Data2Vec2VisionConfig | Data2VecVisionPreTrainingConfig
 
 
 def image_section(run: Run, source: SampleSource) -> Section:
@@ -37,13 +42,18 @@ def image_section(run: Run, source: SampleSource) -> Section:
         image = read_image(row)
     except ImageReadError as error:
         raise ValueError(f"The sample cannot be read: {error}") from error
-    collator = DataCollatorForData2Vec2Vision(processor, model.config)
-    batch = collator([{"image": image, "is_cropped": False, "seed": _MASK_SEED}])
+    batch = _collator(processor, model.config)([{"image": image, "is_cropped": False, "seed": _MASK_SEED}])
     with torch.no_grad():
-        outputs = model(**batch)
+        found = similarities(model(**batch))
     pixels = _visible(batch["pixel_values"][0], processor)
     name = last_name(row["path"]) if row["path"] else f"item {source.index}"
-    return Section("A sample", _pictures(pixels, outputs, model.config, name))
+    return Section("A sample", _pictures(pixels, found, model.config, name))
+
+
+def _collator(processor, config: VisionConfig) -> DataCollatorForData2Vec2Vision | DataCollatorForData2VecVision:
+    if isinstance(config, Data2VecVisionPreTrainingConfig):
+        return DataCollatorForData2VecVision(processor, config)
+    return DataCollatorForData2Vec2Vision(processor, config)
 
 
 def _visible(pixel_values: torch.Tensor, processor) -> np.ndarray:
@@ -53,17 +63,16 @@ def _visible(pixel_values: torch.Tensor, processor) -> np.ndarray:
     return (pixels.clamp(0, 1) * 255).round().to(torch.uint8).numpy()
 
 
-def _pictures(pixels: np.ndarray, outputs, config: Data2Vec2VisionConfig, name: str) -> list[Markup]:
-    targets = outputs.targets[0]
-    hidden, predicted = outputs.mask_time_indices[0, 0], outputs.prediction_mask[0, 0]
-    predictions = outputs.predictions[: int(predicted.sum())]
-    similarities = torch.zeros(len(targets))
-    similarities[predicted] = F.cosine_similarity(predictions.float(), targets[predicted].float(), dim=-1)
-    seen = np.where(_enlarge(hidden.numpy(), config)[..., None], _HIDDEN_SHADE, pixels).astype(np.uint8)
-    errors = _enlarge(((1 - similarities) / 2).numpy(), config)
-    shown = np.where(_enlarge(predicted.numpy(), config)[..., None], in_colour(errors), pixels // 4)
-    mean = similarities[predicted].mean().item()
-    share = format_share(hidden.float().mean().item())
+def _pictures(pixels: np.ndarray, found: Similarities, config: VisionConfig, name: str) -> list[Markup]:
+    hidden, predicted, errors = (
+        _enlarge(values.numpy(), len(pixels))
+        for values in (found.hidden, found.predicted, (1 - found.by_position) / 2)
+    )
+    seen = np.where(hidden[..., None], _HIDDEN_SHADE, pixels).astype(np.uint8)
+    shown = np.where(predicted[..., None], in_colour(errors), _pale(pixels)).astype(np.uint8)
+    has_several_masks = isinstance(config, Data2Vec2VisionConfig) and config.num_masks > 1
+    others = others_in_words(found, "patch")
+    share = format_share(found.hidden.float().mean().item())
     return [
         element(
             "p", f"{name}. {share} of its patches were hidden from the student, as in training.", class_="introduction"
@@ -71,22 +80,32 @@ def _pictures(pixels: np.ndarray, outputs, config: Data2Vec2VisionConfig, name: 
         element(
             "div",
             _picture(pixels, "The image", "As the model's preprocessor gives it."),
-            _picture(seen, "What the student saw", "The first of several masks."),
             _picture(
-                shown.astype(np.uint8),
+                seen,
+                "What the student saw",
+                "The first of several masks." if has_several_masks else "What was hidden is grey.",
+            ),
+            _picture(
+                shown,
                 "Where it is wrong",
-                "Bright: prediction and target point in opposite directions. Dark: they are the same. Cosine "
-                f"similarity {mean:.2f} on average.",
+                "Bright: prediction and target point in opposite directions. Dark: they are the same. Pale: not "
+                f"predicted. Cosine similarity {found.own.mean().item():.2f} on average{others}.",
             ),
             class_="pictures",
         ),
     ]
 
 
-def _enlarge(patches: np.ndarray, config: Data2Vec2VisionConfig) -> np.ndarray:
-    """Values of patches as a picture of the image's size."""
-    side = config.image_size // config.patch_size
-    return patches.reshape(side, side).repeat(config.patch_size, axis=0).repeat(config.patch_size, axis=1)
+def _pale(pixels: np.ndarray) -> np.ndarray:
+    """An image with so little contrast that no part of it passes for the colour of an error."""
+    return pixels // 4 + 96
+
+
+def _enlarge(patches: np.ndarray, image_size: int) -> np.ndarray:
+    """Values of square patches of a square image as a picture of its size."""
+    side = isqrt(len(patches))
+    patch_size = image_size // side
+    return patches.reshape(side, side).repeat(patch_size, axis=0).repeat(patch_size, axis=1)
 
 
 def _picture(pixels: np.ndarray, title: str, caption: str) -> Markup:

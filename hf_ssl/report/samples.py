@@ -10,6 +10,8 @@ from .run_folder import Run
 from .section import Section
 
 _SPEECH = ("data2vec2-audio", "data2vec-audio", "data2vec-aqc", "best-rq")
+_IMAGES = ("data2vec2-vision", "data2vec-vision")
+_TEXTS = ("data2vec2-text", "data2vec-text")
 
 
 @dataclass(frozen=True)
@@ -59,11 +61,11 @@ def sample_sections(run: Run, source: SampleSource) -> list[Section]:
         from .speech_sample import speech_section
 
         return [speech_section(run, source)]
-    if architecture.endswith("ForPreTraining") and model_type == "data2vec2-vision":
+    if architecture.endswith("ForPreTraining") and model_type in _IMAGES:
         from .image_sample import image_section
 
         return [image_section(run, source)]
-    if architecture.endswith("ForPreTraining") and model_type == "data2vec2-text":
+    if architecture.endswith("ForPreTraining") and model_type in _TEXTS:
         from .text_sample import text_section
 
         return [text_section(run, source)]

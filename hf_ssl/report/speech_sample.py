@@ -4,7 +4,6 @@
 from typing import NamedTuple
 
 import torch
-from torch.nn import functional as F
 from transformers import AutoFeatureExtractor, AutoModelForPreTraining, PreTrainedConfig
 
 from ..data.collators_pretraining import (
@@ -23,6 +22,7 @@ from .numbers import format_share
 from .run_folder import Run
 from .samples import SampleSource
 from .section import Section
+from .similarities import similarities
 from .speech_picture import CodeRow, Row, SimilarityRow, speech_picture
 
 _MASK_SEED = 0
@@ -108,26 +108,19 @@ _AQC_WORDS = (
 
 def _similarity_view(outputs) -> View:
     """Of a model with a teacher. Of several masked copies of the utterance, the first."""
-    targets = outputs.targets[0]
-    predicted = outputs.prediction_mask.view(-1, targets.shape[0])[0]
-    hidden = outputs.mask_time_indices.view(-1, targets.shape[0])[0]
-    predictions = outputs.predictions[: int(predicted.sum())].float()
-    similarities = F.cosine_similarity(
-        predictions.unsqueeze(1), targets[predicted].float().unsqueeze(0), dim=-1
-    )  # (num_predicted, num_predicted), a row for each prediction
-    own = similarities.diagonal()
-    others = (similarities.sum(-1) - own) / max(len(own) - 1, 1)
-    row = SimilarityRow(predicted.nonzero().flatten().tolist(), own.tolist(), others.tolist() if len(own) > 1 else [])
+    found = similarities(outputs)
+    others = [] if found.others is None else found.others.tolist()
+    row = SimilarityRow(found.predicted.nonzero().flatten().tolist(), found.own.tolist(), others)
     words = (
-        f"Bars: cosine similarity of each prediction with the teacher's target of its frame, {own.mean().item():.2f} "
-        "on average. "
+        "Bars: cosine similarity of each prediction with the teacher's target of its frame, "
+        f"{found.own.mean().item():.2f} on average. "
     )
-    if len(own) > 1:
+    if found.others is not None:
         words += (
-            f"Line: with the targets of the other hidden frames, {others.mean().item():.2f} on average; only "
+            f"Line: with the targets of the other hidden frames, {found.others.mean().item():.2f} on average; only "
             "what lies above it is knowledge of this very frame."
         )
-    return View(hidden, [row], [words])
+    return View(found.hidden, [row], [words])
 
 
 def _codes_view(outputs) -> View:

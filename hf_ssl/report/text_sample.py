@@ -2,22 +2,28 @@
 """What a pre-trained model of text makes of one: which tokens were hidden, and how well it predicts them."""
 
 from itertools import islice
+from typing import Any
 
 import torch
-from torch.nn import functional as F
 from transformers import AutoModelForPreTraining, AutoTokenizer
 
-from ..data.collators_text import DataCollatorForData2Vec2Text
+from ..data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
 from ..data.text import block_token_ids, iterate_texts, load_text_sources
+from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
+from ..models.configuration_data2vec_pretraining import Data2VecTextPreTrainingConfig, longest_text
+from ..models.modeling_data2vec_text_pretraining import Data2VecTextForPreTraining
 from .markup import Markup, element
 from .model import open_model, open_part
 from .numbers import format_share
 from .run_folder import Run
 from .samples import SampleSource, check_index
 from .section import Section
+from .similarities import others_in_words, similarities
 
 MOST_TOKENS = 128
 _MASK_SEED = 0
+
+TextConfig = Data2Vec2TextConfig | Data2VecTextPreTrainingConfig
 
 
 def text_section(run: Run, source: SampleSource) -> Section:
@@ -26,30 +32,44 @@ def text_section(run: Run, source: SampleSource) -> Section:
     Raises:
         ValueError: The model or the text cannot be used.
     """
-    model = open_model(AutoModelForPreTraining, run)
+    model = open_model(_model_class(run), run)
     tokenizer = open_part(AutoTokenizer, run)
-    token_ids = _token_ids(source, tokenizer, min(MOST_TOKENS, model.config.max_position_embeddings))
-    batch = DataCollatorForData2Vec2Text(model.config)([{"input_ids": token_ids, "seed": _MASK_SEED}])
+    token_ids = _token_ids(source, tokenizer, min(MOST_TOKENS, _longest(model.config)))
+    batch = _collator(tokenizer, model.config)([{"input_ids": token_ids, "seed": _MASK_SEED}])
     with torch.no_grad():
-        outputs = model(**batch)
-    hidden, predicted = outputs.mask_time_indices[0, 0], outputs.prediction_mask[0, 0]
-    targets = outputs.targets[0][predicted].float()
-    own = F.cosine_similarity(outputs.predictions[: int(predicted.sum())].float(), targets, dim=-1)
-    similarities = torch.zeros(len(token_ids))
-    similarities[predicted] = own
-    share = format_share(hidden.float().mean().item())
+        found = similarities(model(**batch))
+    share = format_share(found.hidden.float().mean().item())
     words = (
         f"{len(token_ids)} tokens, of which {share} were hidden from the student, as in training: these are marked, "
-        f"the stronger the better their targets were predicted (cosine similarity, {own.mean().item():.2f} on "
-        "average). A dot stands before each token that begins a word."
+        "the stronger the better their targets were predicted. A dot stands before each token that begins a word. "
+        f"Cosine similarity {found.own.mean().item():.2f} on average{others_in_words(found, 'token')}."
     )
     tokens = [
         _token(tokenizer.decode([token_id]), is_hidden, similarity)
-        for token_id, is_hidden, similarity in zip(token_ids, hidden.tolist(), similarities.tolist(), strict=True)
+        for token_id, is_hidden, similarity in zip(
+            token_ids, found.hidden.tolist(), found.by_position.tolist(), strict=True
+        )
     ]
     return Section(
         "A sample", [element("p", words, class_="introduction"), element("p", tokens, class_="tokens", dir="auto")]
     )
+
+
+def _model_class(run: Run) -> Any:
+    """Of data2vec its name, for the Auto class opens transformers' masked language model."""
+    return Data2VecTextForPreTraining if run.config.get("model_type") == "data2vec-text" else AutoModelForPreTraining
+
+
+def _longest(config: TextConfig) -> int:
+    return (
+        longest_text(config) if isinstance(config, Data2VecTextPreTrainingConfig) else config.max_position_embeddings
+    )
+
+
+def _collator(tokenizer, config: TextConfig) -> DataCollatorForData2Vec2Text | DataCollatorForData2VecText:
+    if isinstance(config, Data2VecTextPreTrainingConfig):
+        return DataCollatorForData2VecText(config, tokenizer.mask_token_id)
+    return DataCollatorForData2Vec2Text(config)
 
 
 def _token_ids(source: SampleSource, tokenizer, most: int) -> list[int]:

@@ -157,20 +157,29 @@ def recogniser(tmp_path: Path) -> Path:
     return write_report(recogniser_run(tmp_path / "run"), sample=SampleSource([str(data)]))
 
 
-def of_images(tmp_path: Path) -> Path:
+def of_images(tmp_path: Path, model_type: str) -> Path:
     images = write_images(tmp_path / "images")
-    return write_report(image_run(tmp_path / "run"), sample=SampleSource([str(images)]))
+    return write_report(image_run(tmp_path / "run", model_type), sample=SampleSource([str(images)]))
 
 
-def of_texts(tmp_path: Path) -> Path:
+def of_texts(tmp_path: Path, model_type: str) -> Path:
     texts = tmp_path / "a.txt"
-    return write_report(text_run(tmp_path / "run", texts), sample=SampleSource([str(texts)]))
+    return write_report(text_run(tmp_path / "run", texts, model_type), sample=SampleSource([str(texts)]))
 
 
-@pytest.mark.parametrize("kind", ["speech", "recogniser", "images", "texts"])
+def page_of(kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+    if kind == "speech":
+        return run_with_everything(tmp_path, capsys)
+    if kind == "recogniser":
+        return recogniser(tmp_path)
+    return of_images(tmp_path, kind) if kind.endswith("vision") else of_texts(tmp_path, kind)
+
+
+@pytest.mark.parametrize(
+    "kind", ["speech", "recogniser", "data2vec2-vision", "data2vec-vision", "data2vec2-text", "data2vec-text"]
+)
 def test_every_section_can_be_read_in_the_dark_and_in_the_light(kind, proxy, tmp_path, capsys):
-    pages = {"recogniser": recogniser, "images": of_images, "texts": of_texts}
-    path = run_with_everything(tmp_path, capsys) if kind == "speech" else pages[kind](tmp_path)
+    path = page_of(kind, tmp_path, capsys)
     path.write_text(path.read_text().replace("</body>", LOOK))
     for preference in ("0", "1"):
         flags = [f"--blink-settings=preferredColorScheme={preference}", "--window-size=1000,800"]

@@ -1,10 +1,16 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """What models make of samples: a view for each family, and clear errors."""
 
+import base64
+import io
+import json
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from report_helpers import image_run, recogniser_run, save_run, text_run, waveforms
 from training_helpers import write_images, write_metadata, write_recordings
 from transformers import set_seed
@@ -15,9 +21,12 @@ from hf_ssl import (
     Data2Vec2AudioForPreTraining,
     Data2VecAqcForPreTraining,
     Data2VecAudioForPreTraining,
+    Data2VecVisionForPreTraining,
 )
+from hf_ssl.models.modeling_data2vec_vision_pretraining import draw_mask_of_image
 from hf_ssl.report import SampleSource, write_report
 from hf_ssl.report.pictures import data_uri, in_colour
+from hf_ssl.report.similarities import others_in_words, similarities
 from hf_ssl.report.spectrogram import spectrogram_pixels
 from hf_ssl.training.model_sizes import (
     best_rq_config,
@@ -25,6 +34,11 @@ from hf_ssl.training.model_sizes import (
     data2vec_aqc_config,
     data2vec_audio_config,
 )
+
+
+def pixels_of(source: str) -> np.ndarray:
+    """The picture whose data begin a text, as far as the quotation mark."""
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(source.split('"')[0]))))
 
 
 @pytest.fixture
@@ -65,18 +79,83 @@ def test_speech(tmp_path, recordings, model_class, config, preprocessor, expecte
     assert "what the model makes of a sample (--data)" not in page
 
 
-def test_images(tmp_path):
+@pytest.mark.parametrize("model_type", ["data2vec2-vision", "data2vec-vision"])
+def test_images(tmp_path, model_type):
     images = write_images(tmp_path / "images")
-    page = write_report(image_run(tmp_path / "run"), sample=SampleSource([str(images)])).read_text()
+    folder = image_run(tmp_path / "run", model_type)
+    page = write_report(folder, sample=SampleSource([str(images)], index=1)).read_text()
     assert page.count('src="data:image/png;base64,') == 3
+    assert "1.png. " in page
     assert "patches were hidden" in page
+    assert "knowledge of the very patch" in page
+    assert "nan" not in page.split("A sample")[-1].split("</section>")[0]
+    assert ("The first of several masks" in page) == (model_type == "data2vec2-vision")
+    assert str(tmp_path) not in page
 
 
-def test_text(tmp_path):
+def test_hidden_patches_are_grey_and_the_others_as_they_were(tmp_path):
+    folder = image_run(tmp_path / "run", "data2vec-vision")
+    page = write_report(folder, sample=SampleSource([str(write_images(tmp_path / "images"))])).read_text()
+    image, seen, errors = (pixels_of(part) for part in page.split('src="data:image/png;base64,')[1:])
+    assert image.shape == seen.shape == errors.shape == (32, 32, 3)
+    model = Data2VecVisionForPreTraining.from_pretrained(folder)
+    hidden = draw_mask_of_image(model.config, np.random.default_rng(0)).numpy()
+    assert 0 < hidden.sum() < 16
+    hidden = hidden.reshape(4, 4).repeat(8, axis=0).repeat(8, axis=1)
+    assert (seen[hidden] == 128).all()
+    assert (seen[~hidden] == image[~hidden]).all()
+    assert (errors[~hidden] == image[~hidden] // 4 + 96).all()
+    assert len(np.unique(errors[hidden], axis=0)) > 1
+
+
+@pytest.mark.parametrize("model_type", ["data2vec2-text", "data2vec-text"])
+def test_text(tmp_path, model_type):
     texts = tmp_path / "a.txt"
-    page = write_report(text_run(tmp_path / "run", texts), sample=SampleSource([str(texts)])).read_text()
-    assert page.count('class="token masked"') >= 5
+    page = write_report(text_run(tmp_path / "run", texts, model_type), sample=SampleSource([str(texts)])).read_text()
+    tokens = page.split('class="tokens"')[1].split("</section>")[0]
+    assert tokens.count('class="token') == 64 if model_type == "data2vec2-text" else 62
+    assert tokens.count('class="token masked"') >= 5
+    # what was hidden is shown, and not the token that took its place
+    assert "&lt;mask&gt;" not in tokens
     assert "<b>three" not in page
+    assert "knowledge of the very token" in page
+
+
+def test_text_of_a_tokenizer_without_a_mask_token(tmp_path):
+    texts = tmp_path / "a.txt"
+    folder = text_run(tmp_path / "run", texts, "data2vec-text")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    del settings["mask_token"]
+    settings["tokenizer_class"] = "PreTrainedTokenizerFast"
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ValueError, match="mask token"):
+        write_report(folder, sample=SampleSource([str(texts)]))
+
+
+def test_similarities_are_of_the_first_item_and_its_first_mask():
+    targets = torch.eye(4).expand(2, 4, 4)
+    predicted = torch.tensor([[[True, False, True, False], [False, True, True, True]]] * 2)
+    # right in the first place; what belongs to another one in the third
+    predictions = torch.stack([2 * targets[0, 0], targets[0, 0], *[targets[0, 3]] * 8])
+    outputs = SimpleNamespace(
+        targets=targets, predictions=predictions, prediction_mask=predicted, mask_time_indices=predicted
+    )
+    found = similarities(outputs)
+    assert found.hidden.tolist() == found.predicted.tolist() == [True, False, True, False]
+    assert found.own.tolist() == [1.0, 0.0]
+    assert found.others.tolist() == [0.0, 1.0]
+    assert found.by_position.tolist() == [1.0, 0.0, 0.0, 0.0]
+    assert "0.50 with the targets of the others" in others_in_words(found, "patch")
+
+
+def test_similarities_of_a_single_position_have_no_others():
+    mask = torch.tensor([[True, False]])
+    outputs = SimpleNamespace(
+        targets=torch.ones(1, 2, 3), predictions=torch.ones(1, 3), prediction_mask=mask, mask_time_indices=mask
+    )
+    found = similarities(outputs)
+    assert found.others is None
+    assert others_in_words(found, "patch") == ""
 
 
 def test_recognition(tmp_path):
