@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 import torch
 from transformers import PreTrainedModel
 
+from hf_ssl.training.activation_checkpointing import enable_activation_checkpointing
+
 WAYS = ("checkpointed", "compiled")
 
 
@@ -17,7 +19,7 @@ def assert_same_gradients(
     for is_plain in (True, False):
         model = make_model().train()
         if way == "checkpointed" and not is_plain:
-            model.gradient_checkpointing_enable()
+            enable_activation_checkpointing(model)
         elif not is_plain:
             torch.compiler.reset()
             model.compile(backend="aot_eager")

@@ -15,6 +15,7 @@ from ..devices import usable_device
 from ..models.self_distillation import SelfDistillationModel
 from ..planning.recipes import PlannedRecipe, plan_recipe, read_arguments
 from ..planning.step_flops import StepFlops
+from ..training.activation_checkpointing import enable_activation_checkpointing
 from .batches import Batches, noise_batches, real_batches
 from .gemm import gemm_flops_per_second
 from .loader import LoaderSpeed, measure_loader
@@ -260,7 +261,7 @@ class TrainingStep:
         self.model: PreTrainedModel = AutoModelForPreTraining.from_config(recipe.config).to(device).train()
         self.checkpointing = recipe.checkpointing
         if self.checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            enable_activation_checkpointing(self.model)
         self.forward: Any = self.model
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         self.num_parameters = sum(parameter.numel() for parameter in trained)
@@ -316,14 +317,13 @@ class TrainingStep:
 
     @contextmanager
     def _repeating_in(self, counter: StepFlops) -> Iterator[None]:
-        """Tells a counter which layers gradient checkpointing computes again: without it, the step may need more
+        """Tells a counter which layers activation checkpointing computes again: without it, the step may need more
         memory than there is."""
         if not self.checkpointing:
             yield
             return
-        contexts = {"context_fn": lambda: (nullcontext(), counter.repetition())}
-        self.model.gradient_checkpointing_enable({"use_reentrant": False} | contexts)
+        enable_activation_checkpointing(self.model, context_fn=lambda: (nullcontext(), counter.repetition()))
         try:
             yield
         finally:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            enable_activation_checkpointing(self.model)

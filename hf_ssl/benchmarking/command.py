@@ -111,6 +111,6 @@ def _no_room(config: BenchmarkConfig, error: Exception) -> str:
     items = "The recipe's batch" if config.items is None else f"A batch of {config.items} items"
     return (
         f"{items} does not fit into memory ({str(error).splitlines()[0]}). Take fewer --items or shorter ones "
-        "(--seconds, --tokens), --set gradient_checkpointing=true or --precision bfloat16; --curve items=1,2,4 finds "
-        "the largest batch that fits."
+        "(--seconds, --tokens), --set activation_checkpointing=true or --precision bfloat16; --curve items=1,2,4 "
+        "finds the largest batch that fits."
     )

@@ -13,6 +13,7 @@ from transformers import AutoModelForPreTraining, PreTrainedConfig, PreTrainedMo
 
 from ..devices import usable_device
 from ..models.self_distillation import SelfDistillationModel
+from ..training.activation_checkpointing import enable_activation_checkpointing
 from ..training.running import override_config
 from .recipes import PlannedRecipe
 from .step_flops import StepFlops
@@ -29,7 +30,7 @@ class Measurement:
         fixed_bytes: Kept for the backward pass whatever the batch: copies of weights in half precision.
         bytes_per_item: Activations that one item of the longest length keeps for the backward pass.
         flops_per_item: Floating-point operations of a training step on one such item: forward, teacher, backward,
-            and what gradient checkpointing computes again, because that takes its time.
+            and what activation checkpointing computes again, because that takes its time.
         measured_flops: Those of the step that was timed,
         measured_seconds: and how long it took, with optimizer and update of the teacher.
         device: Where.
@@ -166,7 +167,7 @@ def _measure_step(recipe: PlannedRecipe, config: PreTrainedConfig, device: str) 
     torch.manual_seed(0)
     model = AutoModelForPreTraining.from_config(config).to(device).train()
     if recipe.checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        enable_activation_checkpointing(model)
     one, two = (_to(make_batch(recipe, config, num_items), device) for num_items in (1, 2))
     bytes_of_one, bytes_of_two = (_count_bytes(recipe, model, batch, device) for batch in (one, two))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)

@@ -139,6 +139,6 @@ def _no_room(usable: float, memory: Memory, measurement: Measurement, longest: f
     return (
         f"Weights, teacher, gradients and optimizer take {memory.total / GIB:.2f} GiB and one item of the longest "
         f"length ({longest:g}) {one / GIB:.2f} GiB, but a device has {usable / GIB:.2f} GiB for training. Take "
-        "shorter items (--set max_seconds=... or block_size), --set gradient_checkpointing=true, or --fsdp. "
+        "shorter items (--set max_seconds=... or block_size), --set activation_checkpointing=true, or --fsdp. "
         "Accumulation helps only where at least one item fits."
     )

@@ -26,6 +26,7 @@ from ..models.configuration_data2vec_pretraining import (
     Data2VecVisionPreTrainingConfig,
     as_pretraining_config,
 )
+from ..training.activation_checkpointing import checkpoints_activations, with_installed_names
 from ..training.arguments import (
     ModelArguments,
     PreTrainingArguments,
@@ -141,6 +142,7 @@ def read_arguments(path: str, settings: dict[str, str], data: Sequence[str] = ()
     Raises:
         ValueError: There is no such file, a key is unknown, or, with `data`, something else that is needed is missing.
     """
+    settings = with_installed_names(settings)
     recipe = read_recipe(path) | settings
     kind = _kind_of(path, recipe)
     flags = ["--output_dir", ".", "--use_cpu", "true", "--report_to", "none"]
@@ -174,7 +176,7 @@ def plan_recipe(path: str, arguments: RecipeArguments, global_items: int | None 
         accumulation=training_args.gradient_accumulation_steps,
         max_steps=training_args.max_steps,
         half_precision=training_args.bf16 or training_args.fp16,
-        checkpointing=training_args.gradient_checkpointing,
+        checkpointing=checkpoints_activations(training_args),
         augmented=augmentation is not None and augmentation.is_active,
         max_grad_norm=training_args.max_grad_norm,
     )

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Floating-point operations that a model's training step needs, those of attention apart.
 
-What is only computed because it was not kept does not count: recomputed layers of gradient checkpointing, and scores
+What is only computed because it was not kept does not count: recomputed layers of activation checkpointing, and scores
 that attention computes again in its backward pass. So the share of a machine's speed that these operations come to is
 model FLOPs utilisation (MFU; Chowdhery et al., 2022, appendix B), which no such saving of memory can raise.
 """

@@ -13,6 +13,8 @@ from typing import Any, Literal, NoReturn
 import yaml
 from transformers import HfArgumentParser, TrainingArguments
 
+from .activation_checkpointing import flags_with_installed_names, with_installed_names
+
 # One of each of these is to be given. A flag for one therefore takes the place of another one in a recipe.
 ALTERNATIVES = (
     ("model_size", "config", "model_name_or_path"),
@@ -179,7 +181,7 @@ class AudioTrainingArguments(TrainingArguments):
     adam_beta2: float = field(default=0.98, metadata={"help": "Beta2 of AdamW."})
     logging_steps: float = field(default=50, metadata={"help": "Log every so many updates."})
     save_total_limit: int | None = field(default=2, metadata={"help": "Checkpoints to keep."})
-    # transformers' default is False with gradient checkpointing, where a dropped layer (LayerDrop) then stops DDP.
+    # transformers' default is False with activation checkpointing, where a dropped layer (LayerDrop) then stops DDP.
     ddp_find_unused_parameters: bool | None = field(
         default=True,
         metadata={"help": "Set to false only with reentrant checkpointing, and without LayerDrop."},
@@ -307,7 +309,7 @@ def parse_arguments(*dataclass_types: type, argv: Sequence[str] | None = None) -
         ValueError: The recipe has unknown keys (they are named, with the nearest valid ones), or is not a mapping.
         SystemExit: A flag is unknown or has a value of the wrong type; the message says so.
     """
-    flags = list(sys.argv[1:] if argv is None else argv)
+    flags = flags_with_installed_names(sys.argv[1:] if argv is None else argv)
     parser = _Parser(list[Any](dataclass_types), allow_abbrev=False)
     if flags and Path(flags[0]).suffix in (".yaml", ".yml"):
         recipe = read_recipe(flags.pop(0))
@@ -323,13 +325,17 @@ def parse_arguments(*dataclass_types: type, argv: Sequence[str] | None = None) -
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:
-    """Reads a YAML recipe: a mapping of flags' names to values."""
+    """Reads a YAML recipe: a mapping of flags' names to values.
+
+    Raises:
+        ValueError: There is no such file, it is no mapping, or gives a setting twice, under an old and a new name.
+    """
     if not Path(path).is_file():
         raise ValueError(f"The recipe {path} does not exist.")
     recipe = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
     if not isinstance(recipe, dict):
         raise ValueError(f"The recipe {path} must map names of flags to values, got {type(recipe).__name__}.")
-    return recipe
+    return with_installed_names(recipe)
 
 
 class _Parser(HfArgumentParser):

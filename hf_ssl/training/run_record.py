@@ -19,6 +19,7 @@ import torch
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from .. import __version__
+from .activation_checkpointing import installed_name
 
 # The underscore keeps it from being pushed to the Hub: warnings may name files of the user's.
 RUN_RECORD_NAME = "_run_record.jsonl"
@@ -120,9 +121,13 @@ def changed_settings(args: TrainingArguments) -> dict[str, Any]:
     """Settings of training that are not the defaults of their class: all numbers, and words from a fixed set."""
     changed = {}
     for field in fields(args):
+        if field.name != installed_name(field.name):
+            continue  # an old name, which repeats what the new one says
         value = vars(args)[field.name]
         value = value.value if isinstance(value, Enum) else value
         default = field.default.value if isinstance(field.default, Enum) else field.default
+        if field.name == "activation_checkpointing":
+            default = False  # which transformers makes of its default, None
         if value == default or field.name in _OF_NO_INTEREST or (default is MISSING and value in (None, [], {})):
             continue
         if field.name in _WORDS or _is_numeric(value):

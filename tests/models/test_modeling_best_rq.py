@@ -19,6 +19,7 @@ from hf_ssl import (
 )
 from hf_ssl.models.conformer import Chunks, MaskedBatchNorm, chunk_mask, shift_relative
 from hf_ssl.models.modeling_best_rq import draw_chunks
+from hf_ssl.training.activation_checkpointing import enable_activation_checkpointing
 from hf_ssl.training.model_sizes import best_rq_config
 
 ENCODERS = {
@@ -431,12 +432,12 @@ def test_encoder_alone_gets_the_quantizer_of_its_seed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("options", ENCODERS.values(), ids=ENCODERS)
-def test_gradient_checkpointing_gives_the_same_gradients(options: dict) -> None:
+def test_activation_checkpointing_gives_the_same_gradients(options: dict) -> None:
     gradients = []
     for checkpoints in (False, True):
         model = make_model(BestRqForPreTraining, **options).train()
         if checkpoints:
-            model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            enable_activation_checkpointing(model)
         torch.manual_seed(1)
         model(**make_batch(80)).loss.backward()
         gradients.append({name: parameter.grad for name, parameter in model.named_parameters()})

@@ -34,6 +34,7 @@ from hf_ssl import (
 )
 from hf_ssl.models.audio_heads import pool_statistics
 from hf_ssl.models.masking import find_predicted
+from hf_ssl.training.activation_checkpointing import enable_activation_checkpointing
 
 AUTO_CLASSES: dict[type[PreTrainedModel], type] = {
     Data2Vec2AudioModel: AutoModel,
@@ -519,7 +520,7 @@ def test_an_attention_mask_of_ones_changes_nothing(make_model: Callable, make_ba
 @pytest.mark.parametrize(
     "model_class", [Data2Vec2AudioForPreTraining, Data2Vec2AudioForCTC], ids=lambda model_class: model_class.__name__
 )
-def test_gradient_checkpointing_gives_the_same_gradients(
+def test_activation_checkpointing_gives_the_same_gradients(
     make_model: Callable, make_batch: Callable, model_class: type, is_frozen: bool, use_reentrant: bool
 ) -> None:
     """With everything on that draws random numbers, so that the second forward must repeat the first."""
@@ -531,7 +532,7 @@ def test_gradient_checkpointing_gives_the_same_gradients(
         if is_frozen:
             model.freeze_feature_encoder()
         if is_checkpointed:
-            model.activation_checkpointing_enable(activation_checkpointing_kwargs={"use_reentrant": use_reentrant})
+            enable_activation_checkpointing(model, use_reentrant=use_reentrant)
         torch.manual_seed(3)
         model(**inputs).loss.backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})

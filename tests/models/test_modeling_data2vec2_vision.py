@@ -14,6 +14,7 @@ from hf_ssl import (
 )
 from hf_ssl.models.decoders import ConvDecoder2d
 from hf_ssl.models.modeling_data2vec2_vision import image_classification_loss, sincos_positions
+from hf_ssl.training.activation_checkpointing import enable_activation_checkpointing
 from hf_ssl.training.model_sizes import data2vec2_vision_config
 
 CLASSES = [Data2Vec2VisionModel, Data2Vec2VisionForPreTraining, Data2Vec2VisionForImageClassification]
@@ -115,12 +116,12 @@ def test_attention_implementations_agree(attn_implementation: str) -> None:
 
 
 @pytest.mark.parametrize("use_reentrant", [True, False])
-def test_gradient_checkpointing_changes_no_gradient(use_reentrant: bool) -> None:
+def test_activation_checkpointing_changes_no_gradient(use_reentrant: bool) -> None:
     gradients = []
     for checkpointing in (False, True):
         model = make(Data2Vec2VisionForPreTraining)
         if checkpointing:
-            model.gradient_checkpointing_enable({"use_reentrant": use_reentrant})
+            enable_activation_checkpointing(model, use_reentrant=use_reentrant)
         model.train()
         model(images(), bool_masked_pos=masks(model), mask_noise=torch.zeros(2, 2, 16, 32)).loss.backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.requires_grad})

@@ -21,6 +21,7 @@ from transformers import (
 from hf_ssl import Data2VecAudioForPreTraining, Data2VecAudioPreTrainingConfig
 from hf_ssl.models import modeling_data2vec_audio_pretraining as pretraining
 from hf_ssl.models.modeling_data2vec_audio_pretraining import draw_masks, ffn_outputs, local_features
+from hf_ssl.training.activation_checkpointing import enable_activation_checkpointing
 from hf_ssl.training.model_sizes import data2vec_audio_config
 
 SCOPES = ("layers", "transformer", "model")
@@ -326,12 +327,12 @@ def test_loss_falls():
     assert losses[-1] < 0.7 * losses[0]
 
 
-def test_gradient_checkpointing_gives_the_same_gradients():
+def test_activation_checkpointing_gives_the_same_gradients():
     gradients = []
     for checkpoints in (False, True):
         model = make_model().train()
         if checkpoints:
-            model.gradient_checkpointing_enable()
+            enable_activation_checkpointing(model)
         masks = draw_masks(model.config, [31, 19], 31, generators(2))
         model(**make_batch(), mask_time_indices=masks).loss.backward()
         gradients.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})

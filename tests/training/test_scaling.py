@@ -77,17 +77,17 @@ def test_accumulation_is_one_big_batch(model_type: str, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("model_type", list(NOISE))
-def test_gradient_checkpointing_in_two_processes_changes_nothing(model_type: str, tmp_path: Path) -> None:
+def test_activation_checkpointing_in_two_processes_changes_nothing(model_type: str, tmp_path: Path) -> None:
     recordings = write_recordings(tmp_path / "recordings", count=16)
     flags = ("--batch_seconds", "3")
     plain = run(model_type, recordings, tmp_path / "plain", 2, *flags)
-    checkpointed = run(model_type, recordings, tmp_path / "checkpointed", 2, *flags, "--gradient_checkpointing")
+    checkpointed = run(model_type, recordings, tmp_path / "checkpointed", 2, *flags, "--activation_checkpointing")
     assert checkpointed[0]["grad_norm"] == pytest.approx(plain[0]["grad_norm"], rel=1e-5)
     assert [entry["loss"] for entry in checkpointed] == pytest.approx([entry["loss"] for entry in plain], rel=1e-4)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("flags", [(), ("--gradient_checkpointing",)], ids=["plain", "checkpointing"])
+@pytest.mark.parametrize("flags", [(), ("--activation_checkpointing",)], ids=["plain", "checkpointing"])
 def test_dropped_layers_do_not_stop_two_processes(flags: tuple[str, ...], tmp_path: Path) -> None:
     """Each process drops layers of its own, whose parameters then have no gradient there."""
     recordings = write_recordings(tmp_path / "recordings", count=16)
