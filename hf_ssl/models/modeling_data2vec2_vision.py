@@ -2,6 +2,7 @@
 """data2vec 2.0 for images: patch embedding, fixed positions, pre-training, and image classification."""
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -87,6 +88,14 @@ class Data2Vec2VisionLocalEncoder(nn.Module):
         return F.interpolate(square, size=grid, mode="bicubic", align_corners=False).flatten(2).transpose(1, 2)
 
 
+@dataclass
+class RecordedLayers(OutputRecorder):
+    """Layers of prenet and trunk. The field is declared here, because transformers 5.20, the last for Python 3.10, has
+    neither it nor what it is for, hidden states chosen by negative indices."""
+
+    num_hidden_layers_key: str = "num_recorded_layers"
+
+
 class Data2Vec2VisionPreTrainedModel(Data2Vec2PreTrainedModel):
     config: Data2Vec2VisionConfig
     config_class = Data2Vec2VisionConfig
@@ -96,7 +105,7 @@ class Data2Vec2VisionPreTrainedModel(Data2Vec2PreTrainedModel):
     # a table that is computed, not learned; transformers leaves buffers as they are when it loads in half precision
     _keep_in_fp32_modules_strict = {"position_embeddings"}
     _can_record_outputs = Data2Vec2PreTrainedModel._can_record_outputs | {
-        "hidden_states": OutputRecorder(Data2Vec2Layer, num_hidden_layers_key="num_recorded_layers")
+        "hidden_states": RecordedLayers(Data2Vec2Layer)
     }
 
     @torch.no_grad()
