@@ -283,6 +283,8 @@ def test_a_cpu_beside_a_gpu_keeps_freed_memory_and_is_named(recipe, monkeypatch,
     monkeypatch.setattr("torch.cuda.is_available", lambda: True)
     monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
     monkeypatch.setattr("torch.cuda.get_device_name", lambda: "NVIDIA H100")
+    # the optimizer of a CUDA build would ask the GPU, which is not there, for its stream
+    monkeypatch.setattr("torch.accelerator.is_available", lambda: False)
     gpu = settle("cuda")
     assert (gpu["machine"], gpu["allocator"], kept) == ("NVIDIA H100", "torch's allocator of the GPU", [])
     place = settle("cpu")

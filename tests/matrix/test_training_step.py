@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import transformers
 from families import FAMILIES, FAMILY_NAMES, Family, collate_training_inputs, make_training_inputs, trainer_class
 from fast_paths import FUNCTIONS, functions_that_run
 from host_waits import counted_waits
+from packaging.version import Version
 from torch._dynamo.testing import CompileCounter
 from transformers import PreTrainedModel, TrainingArguments, Wav2Vec2FeatureExtractor
 
@@ -85,6 +87,8 @@ WAITS = {
     "data2vec-text": {"tolist": 1, "_local_scalar_dense": 2},
     "data2vec-vision": {},
 }
+if Version(transformers.__version__) < Version("5.23"):  # draws a number on the CPU for both layers, to drop none
+    WAITS["data2vec-audio"]["_local_scalar_dense"] += 2
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
