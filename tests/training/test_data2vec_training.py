@@ -111,7 +111,8 @@ def test_collator_masks_real_frames_by_the_items_seed():
     collate = DataCollatorForData2VecAudio(feature_extractor, data2vec_audio_config("tiny"))
     items = [{"input_values": torch.randn(length).numpy(), "seed": seed} for length, seed in ((16000, 1), (9000, 2))]
     batch = collate(items)
-    assert set(batch) == {"input_values", "attention_mask", "mask_time_indices", "labels"}
+    expected = {"input_values", "attention_mask", "mask_time_indices", "labels", "predicted_positions"}
+    assert set(batch) == expected
     assert batch["mask_time_indices"].shape == batch["labels"].shape == (2, collate.config.num_frames(16000))
     assert batch["mask_time_indices"].any(dim=1).all()
     assert not batch["mask_time_indices"][1, collate.config.num_frames(9000) :].any()
