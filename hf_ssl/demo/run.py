@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ from .quiet import quiet_libraries
 PRETRAINED, UNTRAINED, LOG_MEL = "pre-trained", "no pre-training", "log-mel, no network"
 SAME_TIME = "no pre-training, same total time"
 SYNTHETIC_SPEECH = "synthetic speech"
+FEW_STEPS = 200  # with fewer, features know little that those of random weights do not
 
 
 @dataclass(frozen=True)
@@ -165,10 +166,20 @@ def _pretrain(run: _Run, data: DemoData) -> PreTrained:
     size = sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
     precision = "bfloat16" if has_fast_bfloat16() else "float32"
     print(f"{size / 1e6:.1f} million parameters, {precision}, {num_steps} steps.")
+    if num_steps < FEW_STEPS:
+        print(_too_few_steps(num_steps, run.config.pretraining_minutes))
     pretrained = pretrain(model, *inputs, run.folder / "pretrained", num_steps=num_steps, **settings)
     first, last = (next(entry for entry in order if "loss" in entry) for order in _both_ways(pretrained.history))
     print(run.family.summarise(first, last))
     return pretrained
+
+
+def _too_few_steps(num_steps: int, minutes: float) -> str:
+    enough = ceil(2 * minutes * FEW_STEPS / num_steps)
+    return (
+        f"{num_steps} steps in {minutes:g} minutes teach little: this machine is slow, or busy with something else. "
+        f"`--minutes {enough}` would be about {2 * FEW_STEPS} steps at this speed."
+    )
 
 
 def _both_ways(history: list[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:

@@ -13,7 +13,7 @@ from pages import tables_of
 
 from hf_ssl import BestRqForPreTraining, Data2Vec2AudioForPreTraining
 from hf_ssl.demo.families import LearningRates
-from hf_ssl.demo.run import LOG_MEL, PRETRAINED, SAME_TIME, UNTRAINED, DemoConfig, run_demo
+from hf_ssl.demo.run import LOG_MEL, PRETRAINED, SAME_TIME, UNTRAINED, DemoConfig, _too_few_steps, run_demo
 from hf_ssl.results import append_result, read_results
 
 QUICK = {
@@ -127,6 +127,16 @@ def test_own_recordings_without_labels_are_pretrained_on(tmp_path: Path, capsys:
     report = tmp_path / "out" / "pretrained" / "_report.html"
     assert f"report    {report}" in printed
     assert "Spread of the targets" in report.read_text()
+
+
+def test_too_few_steps_are_said_with_the_time_that_more_would_take(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_clips(tmp_path / "own", 12, {})
+    quick = QUICK | {"pretraining_minutes": 0.001}  # 20 steps, the fewest
+    run_demo(DemoConfig(output_dir=str(tmp_path / "out"), data=str(tmp_path / "own"), **quick))
+    assert "20 steps in 0.001 minutes teach little" in capsys.readouterr().out
+    assert "`--minutes 16` would be about 400 steps" in _too_few_steps(66, 2.5)
 
 
 def test_unknown_label_column_is_named(tmp_path: Path) -> None:
