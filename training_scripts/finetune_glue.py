@@ -23,6 +23,7 @@ from transformers import (
 )
 
 import hf_ssl  # noqa: F401  (registers the classes)
+from hf_ssl.models.configuration_data2vec_pretraining import longest_text
 from hf_ssl.training.arguments import parse_arguments
 from hf_ssl.training.finetuning import (
     FineTunedModelArguments,
@@ -37,7 +38,6 @@ from hf_ssl.training.glue import (
     label_numbers,
     load_tables,
     metrics_of,
-    most_tokens,
     tokenize,
 )
 from hf_ssl.training.running import (
@@ -81,7 +81,7 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
             data_args.task,
             label_column=data_args.label_column,
             label2id=label2id,
-            max_length=data_args.max_length or most_tokens(model.config),
+            max_length=data_args.max_length or longest_text(model.config),
         )
         for split, table in tables.items()
     }

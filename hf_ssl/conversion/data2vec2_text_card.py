@@ -102,7 +102,7 @@ def make_text_card(
         sha256=file_sha256(checkpoint.path),
         num_updates=checkpoint.num_updates,
         use=_USE_DATA2VEC if is_data2vec else _USE.format(auto_class=auto_class),
-        max_length=longest_text(config) if is_data2vec else config.max_position_embeddings,
+        max_length=longest_text(config),
         limits="\n".join(f"- {limit}" for limit in limits),
     )
     return ModelCard(content.rstrip() + "\n")

@@ -267,9 +267,11 @@ class Data2VecTextPreTrainingConfig(Data2VecTextConfig):
             raise ValueError("`is_decoder` must be false: the student sees the whole text but for the mask.")
 
 
-def longest_text(config: Data2VecTextConfig) -> int:
-    """Tokens of the longest text that a model of data2vec reads: positions are counted from the one behind that of
-    padding on."""
+def longest_text(config: PreTrainedConfig) -> int:
+    """Tokens of the longest text that a model of text reads. data2vec's positions are counted from the one behind that
+    of padding on."""
+    if not isinstance(config, Data2VecTextConfig):
+        return config.max_position_embeddings
     assert config.pad_token_id is not None
     return config.max_position_embeddings - config.pad_token_id - 1
 

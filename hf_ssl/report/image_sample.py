@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from transformers import AutoImageProcessor, AutoModelForPreTraining
 
-from ..data.collators_images import DataCollatorForData2Vec2Vision, DataCollatorForData2VecVision
 from ..data.images import ImageReadError, load_images, read_image
+from ..data.pretraining_collators import image_collator
 from ..models.configuration_data2vec2_vision import Data2Vec2VisionConfig
 from ..models.configuration_data2vec_pretraining import Data2VecVisionPreTrainingConfig
 from .markup import Markup, element
@@ -42,18 +42,12 @@ def image_section(run: Run, source: SampleSource) -> Section:
         image = read_image(row)
     except ImageReadError as error:
         raise ValueError(f"The sample cannot be read: {error}") from error
-    batch = _collator(processor, model.config)([{"image": image, "is_cropped": False, "seed": _MASK_SEED}])
+    batch = image_collator(model.config, processor)([{"image": image, "is_cropped": False, "seed": _MASK_SEED}])
     with torch.no_grad():
         found = similarities(model(**batch))
     pixels = _visible(batch["pixel_values"][0], processor)
     name = last_name(row["path"]) if row["path"] else f"item {source.index}"
     return Section("A sample", _pictures(pixels, found, model.config, name))
-
-
-def _collator(processor, config: VisionConfig) -> DataCollatorForData2Vec2Vision | DataCollatorForData2VecVision:
-    if isinstance(config, Data2VecVisionPreTrainingConfig):
-        return DataCollatorForData2VecVision(processor, config)
-    return DataCollatorForData2Vec2Vision(processor, config)
 
 
 def _visible(pixel_values: torch.Tensor, processor) -> np.ndarray:

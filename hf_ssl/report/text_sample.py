@@ -7,10 +7,9 @@ from typing import Any
 import torch
 from transformers import AutoModelForPreTraining, AutoTokenizer
 
-from ..data.collators_text import DataCollatorForData2Vec2Text, DataCollatorForData2VecText
+from ..data.pretraining_collators import text_collator
 from ..data.text import block_token_ids, iterate_texts, load_text_sources
-from ..models.configuration_data2vec2_text import Data2Vec2TextConfig
-from ..models.configuration_data2vec_pretraining import Data2VecTextPreTrainingConfig, longest_text
+from ..models.configuration_data2vec_pretraining import longest_text
 from ..models.modeling_data2vec_text_pretraining import Data2VecTextForPreTraining
 from .markup import Markup, element
 from .model import open_model, open_part
@@ -23,8 +22,6 @@ from .similarities import others_in_words, similarities
 MOST_TOKENS = 128
 _MASK_SEED = 0
 
-TextConfig = Data2Vec2TextConfig | Data2VecTextPreTrainingConfig
-
 
 def text_section(run: Run, source: SampleSource) -> Section:
     """A text with the hidden tokens marked, the stronger the better they were predicted.
@@ -34,8 +31,8 @@ def text_section(run: Run, source: SampleSource) -> Section:
     """
     model = open_model(_model_class(run), run)
     tokenizer = open_part(AutoTokenizer, run)
-    token_ids = _token_ids(source, tokenizer, min(MOST_TOKENS, _longest(model.config)))
-    batch = _collator(tokenizer, model.config)([{"input_ids": token_ids, "seed": _MASK_SEED}])
+    token_ids = _token_ids(source, tokenizer, min(MOST_TOKENS, longest_text(model.config)))
+    batch = text_collator(model.config, tokenizer.mask_token_id)([{"input_ids": token_ids, "seed": _MASK_SEED}])
     with torch.no_grad():
         found = similarities(model(**batch))
     share = format_share(found.hidden.float().mean().item())
@@ -58,18 +55,6 @@ def text_section(run: Run, source: SampleSource) -> Section:
 def _model_class(run: Run) -> Any:
     """Of data2vec its name, for the Auto class opens transformers' masked language model."""
     return Data2VecTextForPreTraining if run.config.get("model_type") == "data2vec-text" else AutoModelForPreTraining
-
-
-def _longest(config: TextConfig) -> int:
-    return (
-        longest_text(config) if isinstance(config, Data2VecTextPreTrainingConfig) else config.max_position_embeddings
-    )
-
-
-def _collator(tokenizer, config: TextConfig) -> DataCollatorForData2Vec2Text | DataCollatorForData2VecText:
-    if isinstance(config, Data2VecTextPreTrainingConfig):
-        return DataCollatorForData2VecText(config, tokenizer.mask_token_id)
-    return DataCollatorForData2Vec2Text(config)
 
 
 def _token_ids(source: SampleSource, tokenizer, most: int) -> list[int]:

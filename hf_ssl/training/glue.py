@@ -8,10 +8,9 @@ from typing import Any, Literal, NamedTuple
 
 import datasets
 import numpy as np
-from transformers import Data2VecTextConfig, EvalPrediction, PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import EvalPrediction, PreTrainedTokenizerBase
 
 from ..evaluation.metrics import MetricName, load_metric
-from ..models.configuration_data2vec_pretraining import longest_text
 from .finetuning import FineTuningArguments, number_labels
 
 GLUE = "nyu-mll/glue"
@@ -162,11 +161,6 @@ def label_numbers(table: datasets.Dataset, label_column: str, is_regression: boo
     if isinstance(feature, datasets.ClassLabel):
         return {name: number for number, name in enumerate(feature.names)}
     return number_labels(table[label_column], multi_label=False)
-
-
-def most_tokens(config: PreTrainedConfig) -> int:
-    """Tokens of the longest text that a model of text reads."""
-    return longest_text(config) if isinstance(config, Data2VecTextConfig) else config.max_position_embeddings
 
 
 def tokenize(
