@@ -38,7 +38,7 @@ from .waveform_models import (
     WaveformModel,
     scale_gradient,
 )
-from .waveforms import find_real_frames
+from .waveforms import find_real_frames, frame_mask_of_output
 
 
 class WaveformConv1d(nn.Conv1d):
@@ -303,7 +303,7 @@ class Data2Vec2AudioForPreTraining(Data2Vec2AudioPreTrainedModel, Data2Vec2Seque
             targets=targets,
             prediction_mask=prediction_mask,
             mask_time_indices=mask_time_indices,
-            frame_mask=frame_mask,
+            frame_mask=frame_mask_of_output(frame_mask, attention_mask, local_features),
             predicted_targets=predicted_targets,
             predicted_mask=predicted.is_real,
             local_features=local_features.detach(),

@@ -8,14 +8,10 @@ from typing import NamedTuple
 import torch
 from torch import nn
 from transformers import initialization as init
-from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.data2vec.modeling_data2vec_audio import (
     Data2VecAudioAttention,
-    Data2VecAudioEncoderLayer,
-    Data2VecAudioFeatureEncoder,
     Data2VecAudioFeatureProjection,
-    Data2VecAudioPositionalConvEmbedding,
     Data2VecAudioPositionalConvLayer,
 )
 from transformers.models.wav2vec2.modeling_wav2vec2 import AMSoftmaxLoss
@@ -26,12 +22,12 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .audio_heads import draw_time_mask, mask_channels, numpy_generators
 from .configuration_data2vec_aqc import Data2VecAqcConfig
 from .cross_contrast import ContrastiveDraws, CrossContrast, CrossContrastiveObjective, Projection, SlotFeatures
-from .dropout import Dropout, with_layerdrop
+from .data2vec_audio_encoder import FasterEncoder, FasterEncoderLayer, FasterFeatureEncoder
 from .input_checks import check_marks_real_steps, check_mask_type
-from .layer_norm import LayerNorm, sum_gradients_in_float32
+from .layer_norm import sum_gradients_in_float32
 from .losses import at_least_one
 from .masking import PredictedFrames, find_predicted, find_visible_frames, gather_frames
-from .modeling_data2vec_audio_pretraining import draw_masks, faster_conv_layers, speed_up_layer
+from .modeling_data2vec_audio_pretraining import draw_masks
 from .modeling_data2vec_pretraining import Data2VecPreTrainingObjective, RegressionLayer, checked_prediction_mask
 from .quantizers import CodeScores, GumbelVectorQuantizer
 from .size_checks import check_layers
@@ -45,15 +41,14 @@ from .waveform_models import (
     WaveformModel,
     scale_gradient,
 )
-from .waveforms import check_waveforms, find_real_frames
+from .waveforms import check_waveforms, find_real_frames, frame_mask_of_output
 
 
-class Data2VecAqcFeatureEncoder(Data2VecAudioFeatureEncoder):
+class Data2VecAqcFeatureEncoder(FasterFeatureEncoder):
     """Waveform -> what its strided convolutions make of it."""
 
     def __init__(self, config: Data2VecAqcConfig):
         super().__init__(config)
-        self.conv_layers = faster_conv_layers(config)
         self.grad_scale = float(config.local_grad_scale)
 
     def forward(self, input_values: torch.Tensor, is_augmented: bool = False) -> torch.Tensor:
@@ -62,87 +57,18 @@ class Data2VecAqcFeatureEncoder(Data2VecAudioFeatureEncoder):
         The gradient of an augmented view is not scaled, as in the original, unless the scale is 0: the original then
         trains these layers with neither view.
         """
-        weight = next(self.conv_layers.parameters())
-        hidden_states = input_values.unsqueeze(1).to(weight.dtype)
-        checkpoints = any(layer.gradient_checkpointing for layer in self.conv_layers)
-        if self.training and checkpoints and weight.requires_grad:
-            hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
-        for conv_layer in self.conv_layers:
-            hidden_states = conv_layer(hidden_states)
         grad_scale = 1.0 if is_augmented and self.grad_scale > 0 else self.grad_scale
-        return scale_gradient(hidden_states, grad_scale).transpose(1, 2)
+        return scale_gradient(super().forward(input_values), grad_scale).transpose(1, 2)
 
 
-class Data2VecAqcEncoderLayer(Data2VecAudioEncoderLayer):
-    """Post-norm transformer layer with LayerDrop, which can tell what its feed-forward network gave."""
-
-    def __init__(self, config: Data2VecAqcConfig):
-        super().__init__(config)
-        speed_up_layer(self, config)
-        self.layerdrop = config.layerdrop
-
-    @with_layerdrop
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        attention_mask: torch.Tensor | None = None,
-        feed_forward_outputs: list[torch.Tensor] | None = None,
-        **kwargs,
-    ) -> torch.Tensor:
-        """
-        Args:
-            hidden_states: `(batch_size, sequence_length, hidden_size)`.
-            attention_mask: As the attention implementation wants it.
-            feed_forward_outputs: If given, the feed-forward network's output before the residual is appended.
-        """
-        attended, _ = self.attention(hidden_states, attention_mask=attention_mask, **kwargs)
-        hidden_states = self.layer_norm(hidden_states + self.dropout(attended))
-        outputs = self.feed_forward(hidden_states)
-        if feed_forward_outputs is not None:
-            feed_forward_outputs.append(outputs)
-        return self.final_layer_norm(hidden_states + outputs)
-
-
-class Data2VecAqcEncoder(nn.Module):
-    """Convolutional positions and transformer layers."""
-
-    def __init__(self, config: Data2VecAqcConfig):
-        super().__init__()
-        self.config = config
-        self.pos_conv_embed = Data2VecAudioPositionalConvEmbedding(config)
-        self.layer_norm = LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
-        self.dropout = Dropout(config.hidden_dropout)
-        self.layers = nn.ModuleList(Data2VecAqcEncoderLayer(config) for _ in range(config.num_hidden_layers))
-
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        frame_mask: torch.Tensor | None = None,
-        feed_forward_outputs: list[torch.Tensor] | None = None,
-        **kwargs,
-    ) -> torch.Tensor:
-        """
-        Args:
-            hidden_states: `(batch_size, sequence_length, hidden_size)`.
-            frame_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
-            feed_forward_outputs: If given, one tensor per layer is appended; see [`Data2VecAqcEncoderLayer`].
-        """
-        if frame_mask is not None:
-            hidden_states = hidden_states * frame_mask.unsqueeze(-1).to(hidden_states.dtype)
-        hidden_states = self.layer_norm(hidden_states + self._positions(hidden_states, frame_mask))
-        hidden_states = self.dropout(hidden_states)
-        attention_mask = create_bidirectional_mask(
-            config=self.config, inputs_embeds=hidden_states, attention_mask=frame_mask
-        )
-        for layer in self.layers:
-            hidden_states = layer(hidden_states, attention_mask, feed_forward_outputs, **kwargs)
-        return hidden_states
+class Data2VecAqcEncoder(FasterEncoder):
+    """data2vec's encoder, whose positions know where an utterance ends."""
 
     def _positions(self, hidden_states: torch.Tensor, frame_mask: torch.Tensor | None) -> torch.Tensor:
         """Padded frames are zeroed before every convolution, as if the utterance ended there; with
         `config.convolve_padding` only before the first."""
         if frame_mask is None or self.config.convolve_padding:
-            return self.pos_conv_embed(hidden_states)
+            return super()._positions(hidden_states, frame_mask)
         weights = frame_mask.unsqueeze(1).to(hidden_states.dtype)
         hidden_states = hidden_states.transpose(1, 2)
         for layer in self.pos_conv_embed.layers:
@@ -155,12 +81,12 @@ class Data2VecAqcPreTrainedModel(WaveformModel):
     config_class = Data2VecAqcConfig
     base_model_prefix = "data2vec_aqc"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["Data2VecAqcEncoderLayer"]
+    _no_split_modules = ["FasterEncoderLayer"]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
     _can_record_outputs = {
-        "hidden_states": Data2VecAqcEncoderLayer,
+        "hidden_states": FasterEncoderLayer,
         "attentions": OutputRecorder(Data2VecAudioAttention, index=1),
     }
 
@@ -256,7 +182,7 @@ class Data2VecAqcModel(Data2VecAqcPreTrainedModel):
         frame_mask = find_real_frames(input_values, attention_mask, self.config)
         features, _ = self.feature_projection(self.feature_extractor(input_values))
         features = self._augment(features, frame_mask, mask_time_indices)
-        return BaseModelOutput(last_hidden_state=self.encoder(features, frame_mask, **kwargs))
+        return self.encoder(features, frame_mask, **kwargs)
 
     def hide_frames(self, features: torch.Tensor, mask_time_indices: torch.Tensor) -> torch.Tensor:
         """The mask's learned vector at masked frames of `features`, `(batch_size, sequence_length, hidden_size)`."""
@@ -467,7 +393,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
             slot_mask=slots.is_real,
             prediction_mask=prediction_mask,
             mask_time_indices=mask_time_indices,
-            frame_mask=frame_mask,
+            frame_mask=frame_mask_of_output(frame_mask, attention_mask, clean.projected),
             local_features=clean.projected.detach(),
             predicted_targets=predicted_targets,
             predicted_mask=predicted.is_real,
@@ -499,7 +425,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
         """The student's output for its masked view; all of `(batch_size, sequence_length, hidden_size)`."""
         features = self.data2vec_aqc.feature_projection.dropout(features)
         hidden = self.data2vec_aqc.hide_frames(features, mask_time_indices)
-        return self.data2vec_aqc.encoder(hidden, frame_mask, **kwargs)
+        return self.data2vec_aqc.encoder(hidden, frame_mask, **kwargs).last_hidden_state
 
     @torch.no_grad()
     def teacher_targets(
@@ -522,7 +448,7 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
             projected_features, _ = teacher.get_submodule("feature_projection")(raw)
         dtype = next(teacher.parameters()).dtype  # float32 also beside a student in half precision
         layer_outputs: list[torch.Tensor] = []
-        teacher.get_submodule("encoder")(projected_features.to(dtype), frame_mask, layer_outputs)
+        teacher.get_submodule("encoder")(projected_features.detach().to(dtype), frame_mask, layer_outputs)
         return self._average_layers(layer_outputs, frame_mask)
 
     def _losses(

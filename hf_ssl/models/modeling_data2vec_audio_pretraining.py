@@ -7,30 +7,19 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from transformers.activations import GELUActivation
-from transformers.masking_utils import create_bidirectional_mask
 from transformers.models.data2vec.configuration_data2vec_audio import Data2VecAudioConfig
 from transformers.models.data2vec.modeling_data2vec_audio import (
-    Data2VecAudioAttention,
-    Data2VecAudioConvLayer,
-    Data2VecAudioEncoder,
-    Data2VecAudioEncoderLayer,
     Data2VecAudioFeatureEncoder,
     Data2VecAudioFeatureProjection,
-    Data2VecAudioFeedForward,
     Data2VecAudioModel,
     Data2VecAudioPreTrainedModel,
 )
 from transformers.utils.generic import can_return_tuple
 
-from .activated_linear import activated_linear
-from .attention import attend, chooses_attention, mask_scores
 from .audio_heads import numpy_generators
-from .blocked_attention import ScoreBias
 from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, as_pretraining_config
-from .dropout import Dropout
+from .data2vec_audio_encoder import FasterEncoder, FasterFeatureEncoder
 from .input_checks import check_marks_real_steps, check_mask_type
-from .layer_norm import sum_gradients_in_float32
 from .masking import PredictedFrames, draw_mask_indices, find_predicted
 from .modeling_data2vec_pretraining import (
     Data2VecForPreTrainingOutput,
@@ -39,79 +28,7 @@ from .modeling_data2vec_pretraining import (
     checked_prediction_mask,
 )
 from .size_checks import check_layers
-from .strided_convolution import apply_layer
-from .waveforms import find_real_frames
-
-
-class FasterConvLayer(Data2VecAudioConvLayer):
-    """transformers' layer of the waveform encoder: same weights, same results, channels side by side in memory."""
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """`(batch_size, in_channels, num_steps)` -> `(batch_size, out_channels, fewer_steps)`."""
-        if not isinstance(self.activation, GELUActivation):
-            return super().forward(hidden_states)
-        return apply_layer(self.conv, self.layer_norm, hidden_states)
-
-
-def faster_conv_layers(config: Data2VecAudioConfig) -> nn.ModuleList:
-    """The layers of a waveform encoder, to be put into one of transformers'.
-
-    Their layer norms are ours already, for [`apply_layer`] takes no others.
-    """
-    layers = nn.ModuleList(FasterConvLayer(config, layer_id) for layer_id in range(config.num_feat_extract_layers))
-    sum_gradients_in_float32(layers)
-    return layers
-
-
-class FasterAttention(Data2VecAudioAttention):
-    """transformers' self-attention: same weights, same results, in the form that is fastest on a CPU."""
-
-    def forward(
-        self,
-        hidden_states: torch.Tensor,
-        key_value_states: torch.Tensor | None = None,
-        attention_mask: torch.Tensor | None = None,
-        output_attentions: bool | None = False,
-        **kwargs,
-    ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """`(batch_size, sequence_length, hidden_size)` -> the same. On a CPU `attention_mask` is bool,
-        `(batch_size, 1, sequence_length, sequence_length)`, `True` where a frame sees another; `None` if all do."""
-        config = self.config
-        if config is None or key_value_states is not None or not chooses_attention(config, hidden_states):
-            return super().forward(hidden_states, key_value_states, attention_mask, output_attentions, **kwargs)
-        query, key, value = (
-            projection(hidden_states).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-            for projection in (self.q_proj, self.k_proj, self.v_proj)
-        )
-        bias = ScoreBias(mask=None if attention_mask is None else mask_scores(attention_mask, query.dtype))
-        attended, weights = attend(
-            self, query, key, value, bias, config=config, scaling=self.scaling, dropout=self.dropout, **kwargs
-        )
-        return self.out_proj(attended.flatten(2)), weights
-
-
-class LeanerFeedForward(Data2VecAudioFeedForward):
-    """transformers' feed-forward network: same weights, same results, with less kept for the backward pass where
-    nothing is dropped between its layers."""
-
-    def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
-        """`(batch_size, sequence_length, hidden_size)` -> the same."""
-        if self.training and self.intermediate_dropout.p > 0:
-            return super().forward(hidden_states)
-        hidden_states = self.intermediate_dense(hidden_states)
-        return self.output_dropout(activated_linear(hidden_states, self.intermediate_act_fn, self.output_dense))
-
-
-def speed_up_layer(layer: Data2VecAudioEncoderLayer, config: Data2VecAudioConfig) -> None:
-    """Puts attention and dropout that are faster on CPUs, and a leaner feed-forward network, into a new layer of
-    transformers'."""
-    layer.feed_forward.__class__ = LeanerFeedForward  # whose weights are drawn already
-    layer.attention = FasterAttention(
-        config.hidden_size, config.num_attention_heads, dropout=config.attention_dropout, config=config
-    )
-    layer.dropout = Dropout(config.hidden_dropout)
-    layer.feed_forward.intermediate_dropout = Dropout(config.activation_dropout)
-    layer.feed_forward.output_dropout = Dropout(config.hidden_dropout)
+from .waveforms import find_real_frames, frame_mask_of_output
 
 
 class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPreTrainedModel):
@@ -143,17 +60,19 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
     # transformers' own, under which the Auto classes know this one; `__init__` makes the other of it
     config_class = Data2VecAudioConfig
     config: Data2VecAudioPreTrainingConfig
+    _no_split_modules = ["FasterEncoderLayer"]
 
     def __init__(self, config: Data2VecAudioConfig):
         check_layers(
             num_hidden_layers=config.num_hidden_layers, num_conv_pos_embeddings=config.num_conv_pos_embeddings
         )
         super().__init__(as_pretraining_config(config, Data2VecAudioPreTrainingConfig))
+        checkpoints = getattr(self.config, "gradient_checkpointing", False)  # an old flag, which the next line deletes
         self.data2vec_audio = Data2VecAudioModel(self.config)
-        self.data2vec_audio.feature_extractor.conv_layers = faster_conv_layers(self.config)
-        for layer in self.data2vec_audio.encoder.layers:
-            assert isinstance(layer, Data2VecAudioEncoderLayer)
-            speed_up_layer(layer, self.config)
+        if checkpoints:
+            self.config.gradient_checkpointing = checkpoints
+        self.data2vec_audio.feature_extractor = FasterFeatureEncoder(self.config)
+        self.data2vec_audio.encoder = FasterEncoder(self.config)
         if self.config.mask_time_prob == 0 and self.config.mask_feature_prob == 0:
             # transformers makes the mask embedding only if fine-tuning masks; pre-training always does
             self.data2vec_audio.masked_spec_embed = nn.Parameter(torch.empty(self.config.hidden_size).uniform_())
@@ -223,7 +142,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
             targets=targets,
             prediction_mask=prediction_mask,
             mask_time_indices=mask_time_indices,
-            frame_mask=frame_mask,
+            frame_mask=frame_mask_of_output(frame_mask, attention_mask, features),
             local_features=features.detach(),
             predicted_targets=predicted_targets,
             predicted_mask=predicted.is_real,
@@ -247,8 +166,10 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         teacher: Any = self.teacher  # whose modules are known by name only
         if self.config.teacher_scope == "model":
             features = local_features(teacher.feature_extractor, teacher.feature_projection, input_values)
-        features = features.to(next(teacher.parameters()).dtype)  # float32 also beside a student in half precision
-        return self._average_layers(ffn_outputs(teacher.encoder, features, frame_mask), frame_mask)
+        dtype = next(teacher.parameters()).dtype  # float32 also beside a student in half precision
+        layer_outputs: list[torch.Tensor] = []
+        teacher.encoder(features.detach().to(dtype), frame_mask, layer_outputs)
+        return self._average_layers(layer_outputs, frame_mask)
 
     def student_predictions(
         self,
@@ -273,7 +194,7 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         # not the student's own `_mask_hidden_states`, which `apply_spec_augment` of fine-tuning may switch off
         mask_embedding = student.masked_spec_embed.to(hidden_states.dtype)
         hidden_states = torch.where(mask_time_indices.unsqueeze(-1), mask_embedding, hidden_states)
-        encoded = student.encoder(hidden_states, attention_mask=frame_mask).last_hidden_state
+        encoded = student.encoder(hidden_states, frame_mask).last_hidden_state
         return self.final_proj(predicted.of(encoded))
 
     def _checked_mask(
@@ -322,40 +243,8 @@ def local_features(
 ) -> torch.Tensor:
     """`(batch_size, num_samples)` -> `(batch_size, sequence_length, hidden_size)`, without the projection's dropout,
     which the teacher does not share."""
-    input_values = input_values.to(feature_projection.projection.weight.dtype)
     extracted = feature_extractor(input_values).transpose(1, 2)
     return feature_projection.projection(feature_projection.layer_norm(extracted))
-
-
-def ffn_outputs(
-    encoder: Data2VecAudioEncoder, features: torch.Tensor, frame_mask: torch.Tensor | None
-) -> list[torch.Tensor]:
-    """What each layer's feed-forward network adds to the residual: the targets' raw material (section 3.2).
-
-    transformers' forward of the encoder gives whole layers only, so it is written out here, without dropout.
-
-    Args:
-        encoder: In evaluation mode.
-        features: `(batch_size, sequence_length, hidden_size)`.
-        frame_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
-
-    Returns:
-        One tensor per layer, of the shape of `features`.
-    """
-    if frame_mask is not None:
-        features = features.masked_fill(~frame_mask.unsqueeze(-1), 0)
-    attention_mask = create_bidirectional_mask(
-        config=encoder.config, inputs_embeds=features, attention_mask=frame_mask
-    )
-    hidden_states = encoder.layer_norm(features + encoder.pos_conv_embed(features))
-    outputs: list[torch.Tensor] = []
-    layer: Any
-    for layer in encoder.layers:
-        attended, _ = layer.attention(hidden_states, attention_mask=attention_mask)
-        hidden_states = layer.layer_norm(hidden_states + attended)
-        outputs.append(layer.feed_forward(hidden_states))
-        hidden_states = layer.final_layer_norm(hidden_states + outputs[-1])
-    return outputs
 
 
 __all__ = ["Data2VecAudioForPreTraining"]

@@ -68,7 +68,8 @@ def find_real_frames(
         config: Says how many samples make a frame.
 
     Returns:
-        `(batch_size, sequence_length)`, bool; `None` if all frames are real.
+        `(batch_size, sequence_length)`, bool; `None` if all frames are real. A compiled graph cannot ask whether they
+        are, and makes a mask of every `attention_mask`.
 
     Raises:
         ValueError: Shapes or types do not fit, padding is not on the right, or an utterance is too short for a frame.
@@ -76,17 +77,34 @@ def find_real_frames(
     check_waveforms("input_values", input_values)
     if attention_mask is not None:
         check_attention_mask(attention_mask, tuple(input_values.shape), "input_values")
-    receptive_field = count_samples(config.conv_kernel, config.conv_stride)
-    shortest: int | torch.Tensor = input_values.shape[1]
+    num_samples = shortest = input_values.shape[1]
     if attention_mask is not None and not torch.compiler.is_compiling():
         shortest = shortest_right_padded(attention_mask)
+    receptive_field = count_samples(config.conv_kernel, config.conv_stride)
     if shortest < receptive_field:
         raise ValueError(
             f"An utterance of {shortest} samples is shorter than the receptive field of the waveform encoder: one "
             f"frame needs at least {receptive_field} samples. Leave it out or pad it with silence."
         )
-    if attention_mask is None:
+    num_frames, fewest = (
+        count_frames(count, config.conv_kernel, config.conv_stride) for count in (num_samples, shortest)
+    )
+    if attention_mask is None or (fewest == num_frames and not torch.compiler.is_compiling()):
         return None
     lengths = count_frames(attention_mask.long().sum(-1), config.conv_kernel, config.conv_stride)
-    num_frames = count_frames(input_values.shape[1], config.conv_kernel, config.conv_stride)
     return torch.arange(num_frames, device=attention_mask.device) < lengths.unsqueeze(-1)
+
+
+def frame_mask_of_output(
+    frame_mask: torch.Tensor | None, attention_mask: torch.Tensor | None, features: torch.Tensor
+) -> torch.Tensor | None:
+    """[`find_real_frames`]'s answer as an output has it, which is there whenever there is an attention mask.
+
+    Args:
+        frame_mask: `(batch_size, sequence_length)`; `None` if all frames are real.
+        attention_mask: Of the samples, if there is one.
+        features: `(batch_size, sequence_length, ...)`.
+    """
+    if frame_mask is None and attention_mask is not None:
+        return torch.ones(features.shape[:2], dtype=torch.bool, device=features.device)
+    return frame_mask

@@ -9,11 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 from families import FAMILIES, FAMILY_NAMES, Family, collate_training_inputs, make_training_inputs, trainer_class
 from fast_paths import FUNCTIONS, functions_that_run
 from host_waits import counted_waits
-from packaging.version import Version
 from torch._dynamo.testing import CompileCounter
 from transformers import PreTrainedModel, TrainingArguments, Wav2Vec2FeatureExtractor
 
@@ -75,20 +73,18 @@ def test_gradients_under_autocast_are_near_those_in_float32(family: Family) -> N
 
 
 # What a step of a collator's batch still has to ask a device for: whether padding is right ("tolist", in one answer
-# with the lengths), and, twice in transformers' masks of attention, whether there is padding at all
-# ("_local_scalar_dense").
+# with the lengths), and for data2vec's text, twice in transformers' masks of attention, whether there is padding at
+# all ("_local_scalar_dense").
 WAITS = {
     "data2vec2-audio": {"tolist": 1},
     "data2vec2-vision": {},
     "data2vec2-text": {"tolist": 1},
     "best-rq": {"tolist": 1},
-    "data2vec-audio": {"tolist": 1, "_local_scalar_dense": 2},
-    "data2vec-aqc": {"tolist": 1, "_local_scalar_dense": 2},
+    "data2vec-audio": {"tolist": 1},
+    "data2vec-aqc": {"tolist": 1},
     "data2vec-text": {"tolist": 1, "_local_scalar_dense": 2},
     "data2vec-vision": {},
 }
-if Version(transformers.__version__) < Version("5.23"):  # draws a number on the CPU for both layers, to drop none
-    WAITS["data2vec-audio"]["_local_scalar_dense"] += 2
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
@@ -130,12 +126,7 @@ def test_batch_norm_of_real_frames_waits_in_no_layer() -> None:
     assert waits == WAITS[family.name]
 
 
-# data2vec's encoder for speech is transformers', whose forward in training marks its input as one with a gradient, and
-# branches for LayerDrop.
-WITH_ONE_GRAPH = [family for family in FAMILIES if family.name != "data2vec-audio"]
-
-
-@pytest.mark.parametrize("family", WITH_ONE_GRAPH, ids=[family.name for family in WITH_ONE_GRAPH])
+@pytest.mark.parametrize("family", FAMILIES, ids=FAMILY_NAMES)
 def test_a_step_is_one_graph(family: Family) -> None:
     """Traced and partitioned as for the compiler, with LayerDrop, without the compiler itself."""
     torch.compiler.reset()
@@ -172,7 +163,7 @@ def some_draws(model: PreTrainedModel, batch_size: int, num_slots: int) -> Contr
     return ContrastiveDraws(noise, noise, negatives, negatives, points)
 
 
-@pytest.mark.parametrize("name", ["data2vec2-audio", "best-rq", "data2vec-aqc"])
+@pytest.mark.parametrize("name", ["data2vec2-audio", "best-rq", "data2vec-audio", "data2vec-aqc"])
 def test_clips_of_other_lengths_are_not_compiled_again(name: str) -> None:
     torch.compiler.reset()
     (family,) = (family for family in FAMILIES if family.name == name)

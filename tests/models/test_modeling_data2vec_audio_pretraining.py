@@ -19,8 +19,8 @@ from transformers import (
 )
 
 from hf_ssl import Data2VecAudioForPreTraining, Data2VecAudioPreTrainingConfig
-from hf_ssl.models import modeling_data2vec_audio_pretraining as pretraining
-from hf_ssl.models.modeling_data2vec_audio_pretraining import draw_masks, ffn_outputs, local_features
+from hf_ssl.models import data2vec_audio_encoder as encoder_module
+from hf_ssl.models.modeling_data2vec_audio_pretraining import draw_masks
 from hf_ssl.training.activation_checkpointing import enable_activation_checkpointing
 from hf_ssl.training.model_sizes import data2vec_audio_config
 
@@ -180,23 +180,22 @@ def _without_counter(model: Data2VecAudioForPreTraining) -> dict[str, torch.Tens
     return {name: tensor for name, tensor in model.teacher.state_dict().items() if name != "num_updates"}
 
 
-def test_ffn_outputs_are_those_of_transformers_forward_on_a_padded_batch():
-    model, batch = make_model().eval(), make_batch()
-    encoder = model.data2vec_audio.encoder
+def test_feed_forward_outputs_are_those_of_transformers_layers_on_a_padded_batch():
+    model = make_model().eval()
+    stock = Data2VecAudioModel(model.config).eval()
+    stock.load_state_dict(model.data2vec_audio.state_dict())
+    expected: list[torch.Tensor] = []
+    for layer in stock.encoder.layers:
+        layer.feed_forward.register_forward_hook(lambda *args: expected.append(args[2]))
+    frame_mask = torch.arange(24) < torch.tensor([[24], [11]])
+    features = torch.randn(2, 24, model.config.hidden_size)
     outputs: list[torch.Tensor] = []
-    for layer in encoder.layers:
-        layer.feed_forward.register_forward_hook(lambda *args: outputs.append(args[2]))
     with torch.no_grad():
-        expected = model.data2vec_audio(**batch)
-        of_forward, outputs[:] = list(outputs), []
-        student = model.data2vec_audio
-        features = local_features(student.feature_extractor, student.feature_projection, batch["input_values"])
-        frames = model._get_feature_vector_attention_mask(features.shape[1], batch["attention_mask"])
-        written_out = ffn_outputs(encoder, features, frames)
-    assert len(written_out) == len(of_forward) == 2
-    for ours, theirs in zip(written_out, of_forward, strict=True):
-        torch.testing.assert_close(ours[frames], theirs[frames])
-    assert expected.last_hidden_state.shape == features.shape
+        stock.encoder(features.clone(), attention_mask=frame_mask)
+        model.data2vec_audio.encoder(features, frame_mask, outputs)
+    assert len(outputs) == len(expected) == 2
+    for ours, theirs in zip(outputs, expected, strict=True):
+        torch.testing.assert_close(ours[frame_mask], theirs[frame_mask])
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
@@ -208,7 +207,7 @@ def test_faster_layers_compute_what_those_of_transformers_compute(dtype: torch.d
     frame_mask = torch.arange(24) < torch.tensor([[24], [11]])
     features = torch.randn(2, 24, model.config.hidden_size)
     outputs = []
-    with patch.object(pretraining, "attend", wraps=pretraining.attend) as attend:
+    with patch.object(encoder_module, "attend", wraps=encoder_module.attend) as attend:
         for encoder in (stock.encoder, model.data2vec_audio.encoder):
             inputs = features.clone().requires_grad_()
             with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):

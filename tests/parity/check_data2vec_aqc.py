@@ -155,7 +155,7 @@ def _check_branches(
         case.compare(f"{mode}.project_q.{view}", calls.outputs["target_projection"][index])
     case.compare(f"{mode}.contr_proj.x", calls.outputs["anchor_projection"][0])
     case.compare(f"{mode}.contr_proj.y", calls.outputs["anchor_projection"][1])
-    case.compare(f"{mode}.student_enc_out_aug", calls.outputs["encoder"][0])
+    case.compare(f"{mode}.student_enc_out_aug", calls.outputs["encoder"][0].last_hidden_state)
     first = config.num_hidden_layers - config.average_top_k_layers
     for index in range(config.average_top_k_layers):
         case.compare(f"{mode}.teacher.lr{index}", recorder.outputs[f"teacher{first + index}"].transpose(0, 1))
