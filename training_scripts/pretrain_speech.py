@@ -100,6 +100,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
         eval_dataset=make_eval_dataset(eval_table, data_args, reading),
         sampling_rate=reading.sampling_rate,
         pad_to_multiple_of=training_args.pad_to_multiple_of(reading.sampling_rate),
+        features_on_device=data_args.log_mel_on_device,
         callbacks=health_guards(training_args),
     )
     result = trainer.train(resume_from_checkpoint=checkpoint)
@@ -192,9 +193,11 @@ def make_trainer(
     feature_extractor: SequenceFeatureExtractor,
     augmentation: WaveformAugmentation | None = None,
     pad_to_multiple_of: int | None = None,
+    features_on_device: bool = False,
     **arguments: Any,
 ) -> PreTrainingTrainer:
-    """The trainer of the model's family, with its collator, which pads to a multiple of so many samples."""
+    """The trainer of the model's family, with its collator, which pads to a multiple of so many samples and may leave
+    log-mel features to the device."""
     if feature_extractor.model_input_names[0] != model.main_input_name:
         raise ValueError(
             f"The feature extractor gives `{feature_extractor.model_input_names[0]}`, but the model takes "
@@ -204,7 +207,9 @@ def make_trainer(
         logger.warning("No augmentation is asked for: the student sees what the teacher sees.")
     return trainer_class(model.config)(
         model=model,
-        data_collator=speech_collator(model.config, feature_extractor, augmentation, pad_to_multiple_of),
+        data_collator=speech_collator(
+            model.config, feature_extractor, augmentation, pad_to_multiple_of, features_on_device
+        ),
         processing_class=feature_extractor,
         **arguments,
     )

@@ -1,7 +1,7 @@
 # Copyright 2026 The hf_ssl authors. Licensed under the Apache License, Version 2.0.
 """Runs training steps of a recipe's model and measures them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from math import inf
@@ -150,7 +150,7 @@ def run_benchmark(config: BenchmarkConfig) -> Benchmark:
     recipe, data = _prepare(config)
     batches = _make_batches(recipe, data, config, device)
     precision = config.precision or ("bfloat16" if recipe.half_precision else "float32")
-    step = TrainingStep(recipe, device, precision)
+    step = TrainingStep(recipe, device, precision, None if data is None else data.on_device)
     rest_bytes = held_bytes(device) + _BYTES_PER_PARAMETER * step.num_parameters
     flops, of_attention = step.count(batches.distinct)
     if config.compile:
@@ -252,11 +252,15 @@ class TrainingStep:
     Args:
         recipe: Which model.
         device, precision: Where and how.
+        on_device: What is done to a batch on the device before the model takes it, such as log-mel features.
     """
 
-    def __init__(self, recipe: PlannedRecipe, device: str, precision: str) -> None:
+    def __init__(
+        self, recipe: PlannedRecipe, device: str, precision: str, on_device: Callable[[Batch], Batch] | None = None
+    ) -> None:
         torch.manual_seed(0)
         self.device = device
+        self.on_device = on_device
         self.autocast = torch.autocast(device, dtype=torch.bfloat16, enabled=precision == "bfloat16")
         self.model: PreTrainedModel = AutoModelForPreTraining.from_config(recipe.config).to(device).train()
         self.checkpointing = recipe.checkpointing
@@ -274,6 +278,9 @@ class TrainingStep:
 
     def __call__(self, batch: Batch, stopwatch: Stopwatch | None = None) -> torch.Tensor:
         stopwatch = stopwatch or Stopwatch(self.device)
+        if self.on_device is not None:
+            with stopwatch.phase("features"):
+                batch = self.on_device(batch)
         with self.autocast:
             loss = self.forward(**batch).loss
         with stopwatch.phase("backward"):

@@ -184,6 +184,7 @@ def append_inference(arms: list[Inference], path: str, recipe: str, command: Seq
             "recipe": Path(recipe).stem,
             "baseline": theirs.name,
             "items": ours.items,
+            "length": ours.amount / ours.items,
             "precision": ours.precision,
             "attention": ours.attention,
             "times_as_fast": median(ratios),

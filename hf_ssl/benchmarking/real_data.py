@@ -49,6 +49,7 @@ class TrainingData:
         per_position: Seconds or tokens of an element of the attention mask; `None` for images.
         most_workers: More workers than these have nothing to read; `None` if there is no such number.
         skipped: What could not be used.
+        on_device: What is left to be done to a batch once it is on the device, in every step; `None` if nothing is.
     """
 
     dataset: Any
@@ -59,6 +60,7 @@ class TrainingData:
     per_position: float | None
     most_workers: int | None
     skipped: SkippedFiles
+    on_device: Callable[[Batch], Batch] | None = None
 
     def loader(self, num_workers: int, device: str) -> DataLoader:
         """Batches for ever."""
@@ -142,8 +144,13 @@ def _speech(recipe: PlannedRecipe, arguments: RecipeArguments, items: int | None
         batches=EndlessBatches(dataset, _clip_batches(dataset, arguments.training, items)),
         items=items or recipe.items_per_device,
         collator=speech_collator(
-            recipe.config, extractor, augmentation, arguments.training.pad_to_multiple_of(reading.sampling_rate)
+            recipe.config,
+            extractor,
+            augmentation,
+            arguments.training.pad_to_multiple_of(reading.sampling_rate),
+            arguments.data.log_mel_on_device,
         ),
+        on_device=extractor.with_features if arguments.data.log_mel_on_device else None,
         config=recipe.config,
         per_position=step / reading.sampling_rate,
         most_workers=None,

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from transformers import BatchFeature, Wav2Vec2FeatureExtractor
 
 from ..models.configuration_best_rq import BestRqConfig
@@ -170,7 +171,7 @@ class DataCollatorForData2VecAudio(WaveformCollator):
 
 class DataCollatorForBestRq:
     """Makes a batch for [`BestRqForPreTraining`] out of waveforms: log-mel features, computed here and so in the
-    workers, and masks.
+    workers, or waveforms of which the device is to compute them; and masks.
 
     Masks are drawn here for the reasons that [`WaveformCollator`] gives. With
     `config.one_mask_per_batch` all items have the mask of the first one's seed, as long as the shortest.
@@ -180,10 +181,17 @@ class DataCollatorForBestRq:
         config: The model's configuration, for masks and the number of frames.
         pad_to_multiple_of: Samples of which the longest clip's length is made a multiple, by mel frames of padding, so
             that a compiled model sees few lengths; it stays as it is if `None`.
+        features_on_device: Whether to hand over waveforms, of which
+            [`~BestRqFeatureExtractor.with_features`] makes features once they are on the device. `BestRqTrainer` calls
+            it; do so in a loop of your own.
     """
 
     def __init__(
-        self, feature_extractor: BestRqFeatureExtractor, config: BestRqConfig, pad_to_multiple_of: int | None = None
+        self,
+        feature_extractor: BestRqFeatureExtractor,
+        config: BestRqConfig,
+        pad_to_multiple_of: int | None = None,
+        features_on_device: bool = False,
     ):
         for name, ours, models in (
             ("mel bins", feature_extractor.feature_size, config.num_mel_bins),
@@ -194,6 +202,7 @@ class DataCollatorForBestRq:
         self.feature_extractor = feature_extractor
         self.config = config
         self.pad_to_multiple_of = pad_to_multiple_of
+        self.features_on_device = features_on_device
 
     def __call__(self, features: Sequence[Mapping[str, Any]]) -> dict[str, torch.Tensor]:
         """
@@ -202,24 +211,20 @@ class DataCollatorForBestRq:
                 determines the item's mask.
 
         Returns:
-            `input_features`, `(batch_size, num_mel_frames, num_mel_bins)`; `attention_mask`, `(batch_size,
+            `input_features`, `(batch_size, num_mel_frames, num_mel_bins)`, or `waveforms`, `(batch_size,
+            num_samples)`, if the device is to compute them; `attention_mask`, `(batch_size,
             num_mel_frames)`; `mask_time_indices` (bool) and `labels` (0 at masked frames, -100 elsewhere; the codes to
             predict are the model's own), `(batch_size, sequence_length)`; `predicted_positions`, `(batch_size,
             max_predicted)`, where the masks are true.
         """
         waveforms, seeds = waveforms_of(features), seeds_of(features)
         self._check_lengths(waveforms)
-        batch = self.feature_extractor(
-            waveforms,
-            sampling_rate=self.feature_extractor.sampling_rate,
-            padding="max_length",
-            max_length=padded_length(self.feature_extractor, waveforms, self.pad_to_multiple_of),
-            return_attention_mask=True,
-            return_tensors="pt",
-        )
+        num_mel_frames = padded_length(self.feature_extractor, waveforms, self.pad_to_multiple_of)
+        make_batch = self._padded_waveforms if self.features_on_device else self._extracted_features
+        batch = make_batch(waveforms, num_mel_frames)
         masks = draw_stack_masks(
             batch["attention_mask"].sum(-1).tolist(),
-            self.config.num_frames(batch["input_features"].shape[1]),
+            self.config.num_frames(num_mel_frames),
             stack_size=self.config.stack_size,
             mask_prob=self.config.mask_prob,
             mask_length=self.config.mask_length,
@@ -228,12 +233,31 @@ class DataCollatorForBestRq:
             generators=[torch.Generator().manual_seed(seed) for seed in seeds],
         )
         return {
-            "input_features": batch["input_features"],
-            "attention_mask": batch["attention_mask"],
+            **batch,
             "mask_time_indices": masks,
             "labels": torch.where(masks, 0, IGNORED_LABEL),
             "predicted_positions": predicted_positions(masks, is_rounded=self.pad_to_multiple_of is not None),
         }
+
+    def _extracted_features(self, waveforms: Sequence[np.ndarray], num_mel_frames: int) -> dict[str, torch.Tensor]:
+        """`input_features` and `attention_mask`."""
+        batch = self.feature_extractor(
+            waveforms,
+            sampling_rate=self.feature_extractor.sampling_rate,
+            padding="max_length",
+            max_length=num_mel_frames,
+            return_attention_mask=True,
+            return_tensors="pt",
+        )
+        return {name: batch[name] for name in ("input_features", "attention_mask")}
+
+    def _padded_waveforms(self, waveforms: Sequence[np.ndarray], num_mel_frames: int) -> dict[str, torch.Tensor]:
+        """`waveforms` and `attention_mask`, as [`~BestRqFeatureExtractor.with_features`] takes them."""
+        clips = [torch.as_tensor(waveform, dtype=torch.float32) for waveform in waveforms]
+        padded = torch.nn.utils.rnn.pad_sequence(clips, batch_first=True)
+        is_real = self.feature_extractor.real_frames(torch.tensor([*map(len, clips)]), padded.shape[1])
+        missing = num_mel_frames - is_real.shape[1]
+        return {"waveforms": padded, "attention_mask": F.pad(is_real, (0, missing), value=False).long()}
 
     def _check_lengths(self, waveforms: Sequence[np.ndarray]) -> None:
         shortest = (self.config.stack_size - 1) * self.config.hop_length

@@ -36,6 +36,7 @@ def speech_collator(
     feature_extractor: SequenceFeatureExtractor,
     augmentation: WaveformAugmentation | None,
     pad_to_multiple_of: int | None = None,
+    features_on_device: bool = False,
 ) -> Collator:
     """Of a speech model.
 
@@ -45,8 +46,14 @@ def speech_collator(
         augmentation: data2vec-aqc's second view, and the only view of the others.
         pad_to_multiple_of: Samples of which the length of a padded batch is a multiple; that of the longest clip if
             `None`.
+        features_on_device: Whether log-mel features are left to the device; for BEST-RQ only.
     """
     extractor: Any = feature_extractor
+    if features_on_device and not isinstance(config, BestRqConfig):
+        raise ValueError(
+            f"--log_mel_on_device is for BEST-RQ. Models of type {config.model_type!r} take waveforms, of which they "
+            "compute everything on the device anyway: leave it out."
+        )
     match config:
         case Data2VecAqcConfig():  # before data2vec's, from which it is derived
             return DataCollatorForData2VecAqc(extractor, config, augmentation, pad_to_multiple_of)
@@ -55,7 +62,7 @@ def speech_collator(
         case Data2Vec2AudioConfig():
             collator = DataCollatorForData2Vec2Audio(extractor, config, pad_to_multiple_of)
         case BestRqConfig():
-            collator = DataCollatorForBestRq(extractor, config, pad_to_multiple_of)
+            collator = DataCollatorForBestRq(extractor, config, pad_to_multiple_of, features_on_device)
         case _:
             raise ValueError(f"No pre-training of speech with models of type {config.model_type!r}.")
     return collator if augmentation is None else AugmentingCollator(collator, augmentation)

@@ -7,11 +7,12 @@ bin.
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch.nn import functional as F
 from transformers.feature_extraction_sequence_utils import SequenceFeatureExtractor
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.utils import PaddingStrategy, TensorType
@@ -117,14 +118,33 @@ class BestRqFeatureExtractor(SequenceFeatureExtractor):
         waveforms = _as_waveforms(raw_speech)
         lengths = torch.tensor([len(waveform) for waveform in waveforms], device=device)
         batch = torch.nn.utils.rnn.pad_sequence([waveform.to(device) for waveform in waveforms], batch_first=True)
-        features = self.log_mel(batch)
-        frame_mask = self._real_frames(features.shape[1], lengths, batch.shape[1])
-        features = self._normalize(features, frame_mask)
+        frame_mask = self.real_frames(lengths, batch.shape[1])
+        features = self._normalize(self.log_mel(batch), frame_mask)
         features, frame_mask = self._fit(features, frame_mask, padding, max_length, truncation, pad_to_multiple_of)
         data = {"input_features": features}
         if self.return_attention_mask if return_attention_mask is None else return_attention_mask:
             data["attention_mask"] = frame_mask.long()
         return _as_batch(data, return_tensors)
+
+    def with_features(self, batch: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """Puts features in the place of a batch's waveforms, computed where these lie, such as on a GPU.
+
+        Args:
+            batch: Of a collator that leaves the features to the device: `waveforms`, `(batch_size, num_samples)`, as
+                long as the longest one and then zeros, and `attention_mask`, `(batch_size, num_mel_frames)`, which
+                may have more mel frames than the waveforms: padding. A batch without `waveforms` stays as it is.
+
+        Returns:
+            The batch with `input_features`, `(batch_size, num_mel_frames, feature_size)`: those of a call.
+        """
+        if "waveforms" not in batch:
+            return dict(batch)
+        waveforms, is_real = batch["waveforms"], batch["attention_mask"].bool()
+        num_mel_frames = self.num_mel_frames(waveforms.shape[1])
+        features = self._normalize(self.log_mel(waveforms), is_real[:, :num_mel_frames])
+        features = F.pad(features, (0, 0, 0, is_real.shape[1] - num_mel_frames), value=self.padding_value)
+        rest = {name: tensor for name, tensor in batch.items() if name != "waveforms"}
+        return {"input_features": features, **rest}
 
     def log_mel(self, waveforms: torch.Tensor) -> torch.Tensor:
         """Features before normalisation, in decibels: `(batch_size, num_samples)` -> `(batch_size, num_mel_frames,
@@ -154,8 +174,17 @@ class BestRqFeatureExtractor(SequenceFeatureExtractor):
         )
         return spectrum.transpose(1, 2)
 
-    def _real_frames(self, num_mel_frames: int, lengths: torch.Tensor, num_samples: int) -> torch.Tensor:
-        """`(batch_size, num_mel_frames)`, bool."""
+    def real_frames(self, lengths: torch.Tensor, num_samples: int) -> torch.Tensor:
+        """Which mel frames of a batch are real.
+
+        Args:
+            lengths: `(batch_size,)`, samples of each waveform.
+            num_samples: The longest of them, to which the others are padded.
+
+        Returns:
+            `(batch_size, num_mel_frames)`, bool.
+        """
+        num_mel_frames = self.num_mel_frames(num_samples)
         if self.normalization == "recipe":
             real = lengths.float() / num_samples * num_mel_frames - 1e-6
         else:
@@ -199,8 +228,8 @@ class BestRqFeatureExtractor(SequenceFeatureExtractor):
         if pad_to_multiple_of is not None and strategy is not PaddingStrategy.DO_NOT_PAD:
             target = math.ceil(target / pad_to_multiple_of) * pad_to_multiple_of
         missing = target - features.shape[1]
-        features = torch.nn.functional.pad(features, (0, 0, 0, missing), value=self.padding_value)
-        return features, torch.nn.functional.pad(frame_mask, (0, missing), value=False)
+        features = F.pad(features, (0, 0, 0, missing), value=self.padding_value)
+        return features, F.pad(frame_mask, (0, missing), value=False)
 
     def _check_sampling_rate(self, sampling_rate: int | None) -> None:
         if sampling_rate is not None and sampling_rate != self.sampling_rate:

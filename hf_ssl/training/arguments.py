@@ -123,6 +123,13 @@ class SpeechPreTrainingDataArguments(SpeechDataArguments):
     streaming: bool = field(
         default=False, metadata={"help": "Stream parquet files and Hub data sets instead of downloading them first."}
     )
+    log_mel_on_device: bool = field(
+        default=False,
+        metadata={
+            "help": "BEST-RQ: compute log-mel features on the device of training instead of in the workers, where "
+            "they take longer than reading flac."
+        },
+    )
 
 
 @dataclass

@@ -29,6 +29,7 @@ from ..data.duration_batches import DurationBatchSampler
 from ..data.images import ImageDataset
 from ..data.streamed_batches import StreamCounts, StreamedDurationBatches
 from ..hub import explain_hub_error, own_card
+from ..models.feature_extraction_best_rq import BestRqFeatureExtractor
 from ..models.modeling_best_rq import BestRqForPreTrainingOutput
 from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.modeling_data2vec_pretraining import Data2VecForPreTrainingOutput
@@ -513,7 +514,21 @@ class TextSelfDistillationTrainer(SelfDistillationTrainer):
 
 
 class BestRqTrainer(PreTrainingTrainer):
-    """Trainer of BEST-RQ, which logs how well masked codes are predicted and how well the codebook is used."""
+    """Trainer of BEST-RQ, which logs how well masked codes are predicted and how well the codebook is used.
+
+    Of a collator's waveforms (`--log_mel_on_device`) `processing_class` makes features on the device.
+    """
+
+    def _prepare_inputs(self, inputs: dict[str, torch.Tensor | Any]) -> dict[str, torch.Tensor | Any]:
+        inputs = super()._prepare_inputs(inputs)
+        if "waveforms" not in inputs:
+            return inputs
+        if not isinstance(self.processing_class, BestRqFeatureExtractor):
+            raise ValueError(
+                "The collator hands over waveforms, for features to be made of on the device: the trainer needs "
+                f"`processing_class`, a BestRqFeatureExtractor, but has a {type(self.processing_class).__name__}."
+            )
+        return self.processing_class.with_features(inputs)
 
     def step_metrics(self, outputs: BestRqForPreTrainingOutput) -> dict[str, torch.Tensor]:
         """Share of predicted codes that are right, and how much was masked."""

@@ -109,6 +109,18 @@ def test_images_and_texts_are_loaded(tmp_path: Path) -> None:
     assert data.most_workers == 1
 
 
+def test_log_mel_features_of_the_device_are_a_phase(tmp_path: Path) -> None:
+    recipe, recordings = write_recipe(tmp_path, SPEECH), write_recordings(tmp_path / "recordings", count=4)
+    settings = {"model_type": "best-rq", "model_size": "tiny"}
+    benchmarks = [
+        run_benchmark(BenchmarkConfig(recipe, data=(str(recordings),), rounds=1, settings=settings | extra))
+        for extra in ({}, {"log_mel_on_device": "true"})
+    ]
+    assert "features" not in benchmarks[0].phases
+    assert benchmarks[1].phases["features"] > 0
+    assert benchmarks[0].amount == benchmarks[1].amount
+
+
 def test_the_loader_is_measured_and_set_beside_the_step(tmp_path: Path) -> None:
     recipe, texts = write_recipe(tmp_path, TEXT), write_texts(tmp_path / "texts.txt")
     data = open_data(recipe, texts)

@@ -4,10 +4,12 @@
 import numpy as np
 import pytest
 import torch
+from transformers import Wav2Vec2FeatureExtractor
 
 from hf_ssl import BestRqConfig, BestRqFeatureExtractor, BestRqForPreTraining
 from hf_ssl.data.collators_pretraining import DataCollatorForBestRq
-from hf_ssl.training.model_sizes import best_rq_config
+from hf_ssl.data.pretraining_collators import speech_collator
+from hf_ssl.training.model_sizes import best_rq_config, data2vec2_audio_config
 
 
 def item(num_samples: int, seed: int) -> dict:
@@ -68,6 +70,22 @@ def test_the_model_takes_the_batch():
     assert without.logits.shape[0] == int(batch["mask_time_indices"].sum())
 
 
+@pytest.mark.parametrize("multiple", [None, 8000])
+@pytest.mark.parametrize("normalization", ["utterance", "dataset", "recipe", "none"])
+def test_features_of_the_device_are_those_of_the_workers(normalization: str, multiple: int | None) -> None:
+    statistics = {"mean": [-30.0] * 80, "std": [12.0] * 80} if normalization == "dataset" else {}
+    extractor = BestRqFeatureExtractor(normalization=normalization, **statistics)
+    config, items = best_rq_config("tiny"), [item(16900, 1), item(9000, 2)]
+    expected = DataCollatorForBestRq(extractor, config, multiple)(items)
+    batch = DataCollatorForBestRq(extractor, config, multiple, features_on_device=True)(items)
+    assert batch["waveforms"].shape == (2, 16900)
+    with_features = extractor.with_features(batch)
+    assert list(with_features) == list(expected)
+    for name, tensor in expected.items():
+        assert torch.equal(with_features[name], tensor), name
+    assert torch.equal(extractor.with_features(expected)["input_features"], expected["input_features"])
+
+
 def test_bad_input():
     with pytest.raises(ValueError, match=r"A clip of 300 samples is too short: .* 4 mel frames, 480 samples"):
         collator()([item(16000, 1), item(300, 2)])
@@ -75,3 +93,7 @@ def test_bad_input():
         DataCollatorForBestRq(BestRqFeatureExtractor(feature_size=40), best_rq_config("tiny"))
     with pytest.raises(ValueError, match="has 200 samples between mel frames, but the model expects 160"):
         DataCollatorForBestRq(BestRqFeatureExtractor(hop_length=200), best_rq_config("tiny"))
+    with pytest.raises(ValueError, match="A clip of 300 samples is too short"):
+        DataCollatorForBestRq(BestRqFeatureExtractor(), best_rq_config("tiny"), None, True)([item(300, 2)])
+    with pytest.raises(ValueError, match=r"--log_mel_on_device is for BEST-RQ\. Models of type 'data2vec2-audio'"):
+        speech_collator(data2vec2_audio_config("tiny"), Wav2Vec2FeatureExtractor(), None, features_on_device=True)

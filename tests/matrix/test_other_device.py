@@ -26,6 +26,8 @@ from other_device import OTHER, OtherDeviceTensor, move, other_device
 from torch.utils.data import Dataset, default_collate
 from transformers import PreTrainedModel
 
+from hf_ssl import BestRqConfig, BestRqFeatureExtractor
+from hf_ssl.data.collators_pretraining import DataCollatorForBestRq
 from hf_ssl.training.arguments import AudioTrainingArguments
 
 DROPOUTS = ("hidden_dropout", "attention_dropout", "hidden_dropout_prob", "attention_probs_dropout_prob", "layerdrop")
@@ -188,6 +190,20 @@ def test_training(family: Family, tmp_path: Path) -> None:
         assert found.keys() == wanted.keys()
         figures = [name for name in wanted if not name.endswith(("_per_second", "_runtime"))]
         assert [found[name] for name in figures] == pytest.approx([wanted[name] for name in figures], rel=1e-3)
+
+
+@pytest.mark.parametrize("normalization", ["utterance", "dataset", "recipe"])
+def test_log_mel_features(normalization: str) -> None:
+    statistics = {"mean": [-30.0] * 80, "std": [12.0] * 80} if normalization == "dataset" else {}
+    extractor = BestRqFeatureExtractor(normalization=normalization, **statistics)
+    clips = [
+        {"input_values": np.random.default_rng(n).normal(size=n).astype(np.float32), "seed": n} for n in (4000, 900)
+    ]
+    batch = DataCollatorForBestRq(extractor, BestRqConfig(), 1600, features_on_device=True)(clips)
+    expected = extractor.with_features(batch)
+    with other_device():
+        for name, tensor in extractor.with_features(there(batch)).items():
+            torch.testing.assert_close(back(tensor), expected[name])
 
 
 def test_operands_on_two_devices_are_refused() -> None:

@@ -86,6 +86,22 @@ def test_logs(recordings, tmp_path):
         assert entry["audio_seconds_per_second"] > 0
 
 
+def test_features_of_the_device_train_alike(recordings, tmp_path):
+    """Also in evaluation."""
+    figures = []
+    for on_device in (False, True):
+        trainer = make_trainer(recordings, tmp_path)
+        trainer.data_collator.features_on_device = on_device
+        trainer.train()
+        figures.append([*(entry["loss"] for entry in logs_of(trainer)), trainer.evaluate(trainer.train_dataset)])
+        for name in [name for name in figures[-1][-1] if name.endswith(("runtime", "per_second"))]:
+            del figures[-1][-1][name]
+    assert figures[0] == figures[1]
+    trainer.processing_class = Wav2Vec2FeatureExtractor()
+    with pytest.raises(ValueError, match="needs `processing_class`, a BestRqFeatureExtractor, but has a Wav2Vec2Feat"):
+        trainer.train()
+
+
 def test_seconds_of_audio_are_not_those_of_mel_frames(recordings, tmp_path):
     trainer = make_trainer(recordings, tmp_path)
     batch = trainer.data_collator([trainer.train_dataset[index] for index in range(4)])

@@ -144,16 +144,26 @@ def format_cost(clips: Sequence[np.ndarray], container: str, encoding: str) -> F
 
 
 def feature_costs(clips: Sequence[np.ndarray]) -> dict[str, float]:
-    """Core-seconds per hour to make batches of waveforms and of log-mel features, with masks."""
+    """Core-seconds per hour to make batches of waveforms and of log-mel features, with masks; without the features,
+    which a GPU may compute, too."""
     items = [{"input_values": clip, "seed": seed} for seed, clip in enumerate(clips)]
     waveforms = DataCollatorForData2Vec2Audio(
         Wav2Vec2FeatureExtractor(do_normalize=True, return_attention_mask=True), data2vec2_audio_config("base")
     )
-    features = DataCollatorForBestRq(BestRqFeatureExtractor(), best_rq_config("base"))
-    return {
-        "waveforms (data2vec)": core_seconds(lambda: waveforms(items)) / hours_of(clips),
-        "log-mel (best-rq)": core_seconds(lambda: features(items)) / hours_of(clips),
+    features, unmade = (
+        DataCollatorForBestRq(BestRqFeatureExtractor(), best_rq_config("base"), features_on_device=on_device)
+        for on_device in (False, True)
+    )
+    collators = {
+        "waveforms (data2vec)": waveforms,
+        "log-mel (best-rq)": features,
+        "log-mel left to the device": unmade,
     }
+    costs = {}
+    for name, collate in collators.items():
+        collate(items)  # not counted: what new memory costs
+        costs[name] = core_seconds(lambda collate=collate: collate(items)) / hours_of(clips)
+    return costs
 
 
 def table_cost(num_rows: int) -> TableCost:
@@ -200,7 +210,7 @@ def print_measured(results: dict[str, Any], clips: Sequence[np.ndarray], num_row
             f"   {cost.header_per_file * 1e6:7.1f} core-microseconds per header"
         )
     for name, seconds in results["features"].items():
-        print(f"  {name:<22} {seconds:6.2f} core-seconds/h to make batches")
+        print(f"  {name:<27} {seconds:6.2f} core-seconds/h to make batches")
     table, checkpoint = results["table"], results["checkpoint"]
     print(
         f"  table {table.table_bytes:.0f} bytes/clip   batches of seconds {table.sampler_bytes:.0f} bytes/clip and "
