@@ -5,13 +5,16 @@
 what its `meta.json` says, never by its name.
 """
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
 from math import inf
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
 import pytest
+import torch
+from families import FAMILIES
 from parity import (
     check_best_rq,
     check_data2vec2_audio,
@@ -25,6 +28,9 @@ from parity import (
     check_functions,
 )
 from parity.golden import GoldenCase, find_cases
+from torch._dynamo.backends.debugging import aot_eager
+from transformers import PreTrainedModel
+from transformers.integrations import flex_attention
 
 from hf_ssl.models import attention
 
@@ -62,9 +68,15 @@ ATTENTION: dict[str, dict[str, Any]] = {
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "case" in metafunc.fixturenames:
         cases = find_cases(metafunc.config.getoption("--golden"))
-        if "way" in metafunc.fixturenames:
+        if {"way", "graphs", "flex"}.intersection(metafunc.fixturenames):
             cases = [case for case in cases if case.kind in ATTENDING]
-        metafunc.parametrize("case", [pytest.param(case, id=case.folder.name) for case in cases])
+        if "flex" in metafunc.fixturenames:  # which has no backward pass on a CPU
+            cases = [case for case in cases if case.kind[0] == "finetuned"]
+        is_slow = {"data2vec-aqc"} if "graphs" in metafunc.fixturenames else set()  # more than a minute
+        marks = {True: [pytest.mark.slow], False: []}
+        metafunc.parametrize(
+            "case", [pytest.param(case, id=case.folder.name, marks=marks[case.kind[0] in is_slow]) for case in cases]
+        )
 
 
 def test_there_are_cases(request: pytest.FixtureRequest) -> None:
@@ -95,3 +107,50 @@ def test_parity_of_every_way_of_attention(
     called = {name for name, spy in spies.items() if spy.called}
     # transformers' own encoder, whose features are compared too, has its own choice: fused.
     assert called == ({way, "fused"} if case.kind[0] == "data2vec1-audio" else {way})
+
+
+class Graphs:
+    """A backend of `torch.compile` that traces forward and backward, and notes what is in the graphs."""
+
+    def __init__(self) -> None:
+        self.operations: Counter[str] = Counter()
+
+    def __call__(self, graph: torch.fx.GraphModule, inputs: list[torch.Tensor]) -> Callable:
+        self.operations.update(getattr(node.target, "__name__", str(node.target)) for node in graph.graph.nodes)
+        return aot_eager(graph, inputs)
+
+
+@pytest.fixture
+def graphs(monkeypatch: pytest.MonkeyPatch) -> Graphs:
+    """All classes of ours for pre-training and fine-tuning are compiled from here on."""
+    torch.compiler.reset()
+    backend = Graphs()
+    for cls in {cls for family in FAMILIES for name, cls in family.classes.items() if name != "AutoModel"}:
+        monkeypatch.setattr(cls, "forward", torch.compile(cls.forward, backend=backend))
+    return backend
+
+
+def test_parity_of_compiled_models(case: GoldenCase, graphs: Graphs, tmp_path: Path) -> None:
+    """In graphs nothing is for CPUs only: this is the code that a GPU runs, compiled or not."""
+    CHECKS[case.kind](case, tmp_path / "converted")
+    assert graphs.operations["scaled_dot_product_attention"] > 0
+
+
+@pytest.fixture
+def flex(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mock]:
+    """Models are opened with flex attention from here on, which is not compiled."""
+    original = PreTrainedModel.from_pretrained.__func__
+
+    def from_pretrained(cls: type[PreTrainedModel], *args: Any, **kwargs: Any) -> PreTrainedModel:
+        return original(cls, *args, **{"attn_implementation": "flex_attention"} | kwargs)
+
+    monkeypatch.setattr(PreTrainedModel, "from_pretrained", classmethod(from_pretrained))
+    kernel = Mock(wraps=flex_attention.compile_friendly_flex_attention)
+    monkeypatch.setattr(flex_attention, "compile_friendly_flex_attention", kernel)
+    with torch.compiler.set_stance("force_eager"):
+        yield kernel
+
+
+def test_parity_of_flex_attention(case: GoldenCase, flex: Mock, tmp_path: Path) -> None:
+    CHECKS[case.kind](case, tmp_path / "converted")
+    assert flex.called
