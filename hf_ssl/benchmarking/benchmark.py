@@ -206,6 +206,8 @@ def _prepare(config: BenchmarkConfig) -> tuple[PlannedRecipe, TrainingData | Non
     arguments = read_arguments(config.recipe, config.settings, config.data)
     recipe = with_length(plan_recipe(config.recipe, arguments), config)
     if not config.data:
+        if getattr(arguments.data, "log_mel_on_device", False):
+            raise ValueError("log_mel_on_device needs real data, --data: noise comes as features.")
         return recipe, None
     data = open_training_data(recipe, arguments, config.data, config.items)
     return replace(recipe, config=data.config), data

@@ -10,7 +10,6 @@ from torch import nn
 from transformers.activations import GELUActivation
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput
-from transformers.models.data2vec.configuration_data2vec_audio import Data2VecAudioConfig
 from transformers.models.data2vec.modeling_data2vec_audio import (
     Data2VecAudioAttention,
     Data2VecAudioConvLayer,
@@ -23,9 +22,10 @@ from transformers.models.data2vec.modeling_data2vec_audio import (
 from .activated_linear import activated_linear
 from .attention import attend, chooses_attention, mask_scores
 from .blocked_attention import ScoreBias
+from .checkpointed_inputs import input_of_checkpoints
 from .dropout import Dropout, with_layerdrop
-from .layer_norm import sum_gradients_in_float32
 from .strided_convolution import apply_layer
+from .teacher import LayerOutputs
 
 
 class FasterConvLayer(Data2VecAudioConvLayer):
@@ -39,25 +39,14 @@ class FasterConvLayer(Data2VecAudioConvLayer):
 
 
 class FasterFeatureEncoder(Data2VecAudioFeatureEncoder):
-    """transformers' waveform encoder, whose input has no gradient unless activation checkpointing needs one.
-
-    Its layer norms are ours already, for [`~strided_convolution.apply_layer`] takes no others.
-    """
-
-    def __init__(self, config: Data2VecAudioConfig):
-        super().__init__(config)
-        self.conv_layers = nn.ModuleList(
-            FasterConvLayer(config, layer_id) for layer_id in range(config.num_feat_extract_layers)
-        )
-        sum_gradients_in_float32(self)
+    """transformers' waveform encoder, whose input has no gradient unless activation checkpointing needs one."""
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         """`(batch_size, num_samples)` -> `(batch_size, conv_dim[-1], sequence_length)`."""
         weight = next(self.conv_layers.parameters())
         hidden_states = input_values.unsqueeze(1).to(weight.dtype)
-        checkpoints = any(layer.gradient_checkpointing for layer in self.conv_layers)
-        if self.training and checkpoints and weight.requires_grad:
-            hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
+        if self.training:
+            hidden_states = input_of_checkpoints(hidden_states, self.conv_layers)
         for conv_layer in self.conv_layers:
             hidden_states = conv_layer(hidden_states)
         return hidden_states
@@ -94,11 +83,6 @@ class LeanerFeedForward(Data2VecAudioFeedForward):
     """transformers' feed-forward network, with less kept for the backward pass where nothing is dropped between its
     layers."""
 
-    def __init__(self, config: Data2VecAudioConfig):
-        super().__init__(config)
-        self.intermediate_dropout = Dropout(config.activation_dropout)
-        self.output_dropout = Dropout(config.hidden_dropout)
-
     def forward(self, hidden_states: torch.Tensor) -> torch.Tensor:
         """`(batch_size, sequence_length, hidden_size)` -> the same."""
         if self.training and self.intermediate_dropout.p > 0:
@@ -107,24 +91,21 @@ class LeanerFeedForward(Data2VecAudioFeedForward):
         return self.output_dropout(activated_linear(hidden_states, self.intermediate_act_fn, self.output_dense))
 
 
-class FasterEncoderLayer(Data2VecAudioEncoderLayer):
+class Data2VecAudioLayer(Data2VecAudioEncoderLayer):
     """transformers' post-norm layer, with LayerDrop of its own, which can tell what its feed-forward network gave."""
 
-    def __init__(self, config: Data2VecAudioConfig):
-        super().__init__(config)
-        self.layerdrop = config.layerdrop
-        self.attention = FasterAttention(
-            config.hidden_size, config.num_attention_heads, dropout=config.attention_dropout, config=config
-        )
-        self.dropout = Dropout(config.hidden_dropout)
-        self.feed_forward = LeanerFeedForward(config)
+    @property
+    def layerdrop(self) -> float:
+        config = self.attention.config
+        assert config is not None
+        return config.layerdrop
 
     @with_layerdrop
     def forward(
         self,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        feed_forward_outputs: list[torch.Tensor] | None = None,
+        feed_forward_outputs: LayerOutputs | None = None,
         **kwargs,
     ) -> torch.Tensor:
         """
@@ -144,23 +125,18 @@ class FasterEncoderLayer(Data2VecAudioEncoderLayer):
 class FasterEncoder(Data2VecAudioEncoder):
     """transformers' convolutional positions and layers."""
 
-    def __init__(self, config: Data2VecAudioConfig):
-        super().__init__(config)
-        self.dropout = Dropout(config.hidden_dropout)
-        self.layers = nn.ModuleList(FasterEncoderLayer(config) for _ in range(config.num_hidden_layers))
-
     def forward(
         self,
         hidden_states: torch.Tensor,
         attention_mask: torch.Tensor | None = None,
-        feed_forward_outputs: list[torch.Tensor] | None = None,
+        feed_forward_outputs: LayerOutputs | None = None,
         **kwargs,
     ) -> BaseModelOutput:
         """
         Args:
             hidden_states: `(batch_size, sequence_length, hidden_size)`.
             attention_mask: `(batch_size, sequence_length)`, `True` at real frames; `None` if all are.
-            feed_forward_outputs: If given, one tensor per layer is appended; see [`FasterEncoderLayer`].
+            feed_forward_outputs: If given, one tensor per layer is appended; see [`Data2VecAudioLayer`].
         """
         if attention_mask is not None:
             hidden_states = hidden_states.masked_fill(~attention_mask.unsqueeze(-1), 0)
@@ -173,6 +149,8 @@ class FasterEncoder(Data2VecAudioEncoder):
             attention_mask=attention_mask,
             allow_is_bidirectional_skip=attention_mask is None,
         )
+        if self.training:  # what is below may be frozen
+            hidden_states = input_of_checkpoints(hidden_states, self.layers)
         for layer in self.layers:
             hidden_states = layer(hidden_states, seen, feed_forward_outputs, **kwargs)
         return BaseModelOutput(last_hidden_state=hidden_states)
@@ -180,3 +158,23 @@ class FasterEncoder(Data2VecAudioEncoder):
     def _positions(self, hidden_states: torch.Tensor, frame_mask: torch.Tensor | None) -> torch.Tensor:
         """Padded frames are zeroed before the first convolution only, as in transformers."""
         return self.pos_conv_embed(hidden_states)
+
+
+# What stands in for transformers' modules.
+_FASTER: dict[type[nn.Module], type[nn.Module]] = {
+    Data2VecAudioConvLayer: FasterConvLayer,
+    Data2VecAudioFeatureEncoder: FasterFeatureEncoder,
+    Data2VecAudioAttention: FasterAttention,
+    Data2VecAudioFeedForward: LeanerFeedForward,
+    Data2VecAudioEncoderLayer: Data2VecAudioLayer,
+    Data2VecAudioEncoder: FasterEncoder,
+    nn.Dropout: Dropout,
+}
+
+
+def make_faster(model: nn.Module) -> None:
+    """Turns transformers' modules within a model into those of this file. They stay the same objects, with the weights
+    they have; [`~layer_norm.sum_gradients_in_float32`] is still to be called, for convolutions take no other layer
+    norms."""
+    for module in model.modules():
+        module.__class__ = _FASTER.get(type(module), type(module))

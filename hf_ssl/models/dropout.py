@@ -81,19 +81,27 @@ def with_layerdrop(forward: Callable[..., torch.Tensor]) -> Callable[..., torch.
     """LayerDrop (Fan et al., 2020) for the `forward` of a layer: in training, what it is given comes back with the
     probability `self.layerdrop`.
 
-    Inside the layer, so that whoever records hidden states sees every layer, and sharded layers stay in step.
+    Inside the layer, so that whoever records hidden states sees every layer.
 
-    A graph has no branches. There a dropped layer is computed and then not taken: it costs the time of any other, and
-    its weights have gradients of zero instead of none, so that weight decay and the optimizer's averages go on.
+    A graph has no branches, and processes that share a layer's weights must all compute it or none, though each draws
+    for itself. There a dropped layer is computed and then not taken: it costs the time of any other, and its weights
+    have gradients of zero instead of none, so that weight decay and the optimizer's averages go on.
     """
 
     @wraps(forward)
     def forward_or_skip(self: Any, hidden_states: torch.Tensor, *args: Any, **kwargs: Any) -> torch.Tensor:
         if not self.training or self.layerdrop == 0:
             return forward(self, hidden_states, *args, **kwargs)
-        if torch.compiler.is_compiling():
+        if torch.compiler.is_compiling() or _is_sharded(self):
             is_dropped = torch.rand([], device=hidden_states.device) < self.layerdrop
             return torch.where(is_dropped, hidden_states, forward(self, hidden_states, *args, **kwargs))
         return hidden_states if torch.rand([]) < self.layerdrop else forward(self, hidden_states, *args, **kwargs)
 
     return forward_or_skip
+
+
+def _is_sharded(layer: nn.Module) -> bool:
+    """Whether other processes hold parts of the layer's weights: FSDP2, or DeepSpeed's ZeRO-3."""
+    if any(kind.__name__ == "FSDPModule" for kind in type(layer).__mro__):
+        return True
+    return hasattr(next(layer.parameters(), None), "ds_id")

@@ -31,6 +31,7 @@ from .audio_heads import (
     replace_frames,
     weighted_layer_sum,
 )
+from .checkpointed_inputs import input_of_checkpoints
 from .configuration_best_rq import BestRqConfig
 from .conformer import BestRqAttention, BestRqEncoder, BestRqLayer, Chunks, LayerCache
 from .dropout import Dropout
@@ -104,9 +105,8 @@ class BestRqSubsampling(nn.Module):
     def forward(self, input_features: torch.Tensor) -> torch.Tensor:
         """`(batch_size, num_mel_frames, num_mel_bins)` -> `(batch_size, num_frames, hidden_size)`."""
         hidden_states = input_features.to(self.projection.weight.dtype).unsqueeze(-1)
-        checkpoints = any(layer.gradient_checkpointing for layer in self.layers)
-        if self.training and checkpoints and next(self.layers.parameters()).requires_grad:
-            hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
+        if self.training:
+            hidden_states = input_of_checkpoints(hidden_states, self.layers)
         for layer in self.layers:
             hidden_states = layer(hidden_states)
         return self.projection(hidden_states.flatten(2))

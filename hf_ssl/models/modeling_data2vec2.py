@@ -37,7 +37,7 @@ from .layer_norm import LayerNorm
 from .masking import PredictedFrames, VisibleFrames, find_visible_frames, gather_frames, scatter_visible
 from .self_distillation import SelfDistillationModel
 from .size_checks import check_layers
-from .teacher import EMATeacher, average_layers
+from .teacher import EMATeacher, LayerOutputs, average_layers
 from .torch_init import init_like_torch
 
 # Stages that each scope of the teacher averages (`ema_encoder_only` and `ema_local_encoder` of the original).
@@ -115,7 +115,7 @@ class Data2Vec2Layer(GradientCheckpointingLayer):
         self,
         hidden_states: torch.Tensor,
         *bias: torch.Tensor | None,
-        ffn_outputs: list[torch.Tensor] | None = None,
+        ffn_outputs: LayerOutputs | None = None,
         **kwargs,
     ) -> torch.Tensor:
         """
@@ -340,7 +340,7 @@ class Data2Vec2Trunk(nn.Module):
         self,
         hidden_states: torch.Tensor,
         biases: list[ScoreBias],
-        layer_outputs: list[torch.Tensor] | None = None,
+        layer_outputs: LayerOutputs | None = None,
         **kwargs,
     ) -> torch.Tensor:
         """
@@ -548,11 +548,11 @@ class Data2Vec2PreTrainingObjective(SelfDistillationModel, Data2Vec2PreTrainedMo
             local_features = local_features.to(dtype)
         hidden_states, biases = context_encoder(local_features, frame_mask)
         cast = {id(bias): bias.to(dtype) for bias in biases}  # layers may share it
-        layer_outputs: list[torch.Tensor] = []
+        layer_outputs = LayerOutputs()
         teacher.get_submodule("trunk")(hidden_states.to(dtype), [cast[id(bias)] for bias in biases], layer_outputs)
         num_extra_tokens = self._context_encoder.num_extra_tokens
         return average_layers(
-            [layer_output[:, num_extra_tokens:] for layer_output in layer_outputs],
+            [layer_output[:, num_extra_tokens:] for layer_output in layer_outputs.tensors],
             top_k=self.config.average_top_k_layers,
             layer_norms=self.config.target_layer_norms,
             target_norms=self.config.target_norms,

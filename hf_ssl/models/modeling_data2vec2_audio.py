@@ -12,6 +12,7 @@ from transformers.utils.generic import can_return_tuple, merge_with_config_defau
 from transformers.utils.output_capturing import capture_outputs
 
 from .audio_heads import draw_time_mask, mask_channels, replace_frames
+from .checkpointed_inputs import input_of_checkpoints
 from .configuration_data2vec2 import Data2Vec2AudioConfig
 from .convolutions import FrameConv1d
 from .layer_norm import LayerNorm
@@ -101,9 +102,8 @@ class Data2Vec2AudioLocalEncoder(nn.Module):
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         """`(batch_size, num_samples)` -> `(batch_size, sequence_length, hidden_size)`."""
         hidden_states = input_values.unsqueeze(1).to(self.projection.weight.dtype)
-        checkpoints = any(layer.gradient_checkpointing for layer in self.conv_layers)
-        if self.training and checkpoints and next(self.conv_layers.parameters()).requires_grad:
-            hidden_states.requires_grad_(True)  # reentrant checkpointing drops the gradient of layers without it
+        if self.training:
+            hidden_states = input_of_checkpoints(hidden_states, self.conv_layers)
         for layer in self.conv_layers:
             hidden_states = layer(hidden_states)
         hidden_states = scale_gradient(hidden_states, float(self.config.local_grad_scale))

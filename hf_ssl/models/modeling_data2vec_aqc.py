@@ -12,7 +12,6 @@ from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.data2vec.modeling_data2vec_audio import (
     Data2VecAudioAttention,
     Data2VecAudioFeatureProjection,
-    Data2VecAudioPositionalConvLayer,
 )
 from transformers.models.wav2vec2.modeling_wav2vec2 import AMSoftmaxLoss
 from transformers.utils import ModelOutput
@@ -22,7 +21,7 @@ from transformers.utils.output_capturing import OutputRecorder, capture_outputs
 from .audio_heads import draw_time_mask, mask_channels, numpy_generators
 from .configuration_data2vec_aqc import Data2VecAqcConfig
 from .cross_contrast import ContrastiveDraws, CrossContrast, CrossContrastiveObjective, Projection, SlotFeatures
-from .data2vec_audio_encoder import FasterEncoder, FasterEncoderLayer, FasterFeatureEncoder
+from .data2vec_audio_encoder import Data2VecAudioLayer, FasterEncoder, FasterFeatureEncoder, make_faster
 from .input_checks import check_marks_real_steps, check_mask_type
 from .layer_norm import sum_gradients_in_float32
 from .losses import at_least_one
@@ -31,6 +30,7 @@ from .modeling_data2vec_audio_pretraining import draw_masks
 from .modeling_data2vec_pretraining import Data2VecPreTrainingObjective, RegressionLayer, checked_prediction_mask
 from .quantizers import CodeScores, GumbelVectorQuantizer
 from .size_checks import check_layers
+from .teacher import LayerOutputs
 from .torch_init import init_like_torch
 from .waveform_models import (
     WaveformForAudioFrameClassification,
@@ -76,17 +76,21 @@ class Data2VecAqcEncoder(FasterEncoder):
         return hidden_states.transpose(1, 2)
 
 
+class _PositionalConv(nn.Conv1d):
+    """Convolution of the positions, of its own type because it starts from torch's own initialisation."""
+
+
 class Data2VecAqcPreTrainedModel(WaveformModel):
     config: Data2VecAqcConfig
     config_class = Data2VecAqcConfig
     base_model_prefix = "data2vec_aqc"
     supports_gradient_checkpointing = True
-    _no_split_modules = ["FasterEncoderLayer"]
+    _no_split_modules = ["Data2VecAudioLayer"]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
     _can_record_outputs = {
-        "hidden_states": FasterEncoderLayer,
+        "hidden_states": Data2VecAudioLayer,
         "attentions": OutputRecorder(Data2VecAudioAttention, index=1),
     }
 
@@ -102,11 +106,7 @@ class Data2VecAqcPreTrainedModel(WaveformModel):
     def _init_weights(self, module: nn.Module) -> None:
         """BERT's initialisation for the transformer, He's for the waveform encoder, torch's own for positions and
         projections, as in the original."""
-        if isinstance(module, Data2VecAudioFeatureProjection):
-            init_like_torch(module.projection)
-        elif isinstance(module, Data2VecAudioPositionalConvLayer):
-            init_like_torch(module.conv)
-        elif isinstance(module, Projection):
+        if isinstance(module, _PositionalConv | Projection):
             init_like_torch(module)
         elif isinstance(module, nn.Conv1d):
             init.kaiming_normal_(module.weight)
@@ -150,7 +150,12 @@ class Data2VecAqcModel(Data2VecAqcPreTrainedModel):
         self.feature_projection = Data2VecAudioFeatureProjection(config)
         self.masked_spec_embed = nn.Parameter(torch.empty(config.hidden_size))
         self.encoder = Data2VecAqcEncoder(config)
+        make_faster(self)
         sum_gradients_in_float32(self)
+        # of their own types, for they begin otherwise than other layers
+        self.feature_projection.projection.__class__ = Projection
+        for layer in self.encoder.pos_conv_embed.layers:
+            layer.conv.__class__ = _PositionalConv
         self.post_init()
 
     def freeze_feature_encoder(self) -> None:
@@ -447,9 +452,9 @@ class Data2VecAqcForPreTraining(Data2VecPreTrainingObjective, Data2VecAqcPreTrai
             raw = teacher.get_submodule("feature_extractor")(input_values)
             projected_features, _ = teacher.get_submodule("feature_projection")(raw)
         dtype = next(teacher.parameters()).dtype  # float32 also beside a student in half precision
-        layer_outputs: list[torch.Tensor] = []
+        layer_outputs = LayerOutputs()
         teacher.get_submodule("encoder")(projected_features.detach().to(dtype), frame_mask, layer_outputs)
-        return self._average_layers(layer_outputs, frame_mask)
+        return self._average_layers(layer_outputs.tensors, frame_mask)
 
     def _losses(
         self,

@@ -18,7 +18,7 @@ from transformers.utils.generic import can_return_tuple
 
 from .audio_heads import numpy_generators
 from .configuration_data2vec_pretraining import Data2VecAudioPreTrainingConfig, as_pretraining_config
-from .data2vec_audio_encoder import FasterEncoder, FasterFeatureEncoder
+from .data2vec_audio_encoder import make_faster
 from .input_checks import check_marks_real_steps, check_mask_type
 from .masking import PredictedFrames, draw_mask_indices, find_predicted
 from .modeling_data2vec_pretraining import (
@@ -28,6 +28,7 @@ from .modeling_data2vec_pretraining import (
     checked_prediction_mask,
 )
 from .size_checks import check_layers
+from .teacher import LayerOutputs
 from .waveforms import find_real_frames, frame_mask_of_output
 
 
@@ -60,19 +61,15 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
     # transformers' own, under which the Auto classes know this one; `__init__` makes the other of it
     config_class = Data2VecAudioConfig
     config: Data2VecAudioPreTrainingConfig
-    _no_split_modules = ["FasterEncoderLayer"]
+    _no_split_modules = ["Data2VecAudioLayer"]
 
     def __init__(self, config: Data2VecAudioConfig):
         check_layers(
             num_hidden_layers=config.num_hidden_layers, num_conv_pos_embeddings=config.num_conv_pos_embeddings
         )
         super().__init__(as_pretraining_config(config, Data2VecAudioPreTrainingConfig))
-        checkpoints = getattr(self.config, "gradient_checkpointing", False)  # an old flag, which the next line deletes
         self.data2vec_audio = Data2VecAudioModel(self.config)
-        if checkpoints:
-            self.config.gradient_checkpointing = checkpoints
-        self.data2vec_audio.feature_extractor = FasterFeatureEncoder(self.config)
-        self.data2vec_audio.encoder = FasterEncoder(self.config)
+        make_faster(self.data2vec_audio)
         if self.config.mask_time_prob == 0 and self.config.mask_feature_prob == 0:
             # transformers makes the mask embedding only if fine-tuning masks; pre-training always does
             self.data2vec_audio.masked_spec_embed = nn.Parameter(torch.empty(self.config.hidden_size).uniform_())
@@ -167,9 +164,9 @@ class Data2VecAudioForPreTraining(Data2VecPreTrainingObjective, Data2VecAudioPre
         if self.config.teacher_scope == "model":
             features = local_features(teacher.feature_extractor, teacher.feature_projection, input_values)
         dtype = next(teacher.parameters()).dtype  # float32 also beside a student in half precision
-        layer_outputs: list[torch.Tensor] = []
+        layer_outputs = LayerOutputs()
         teacher.encoder(features.detach().to(dtype), frame_mask, layer_outputs)
-        return self._average_layers(layer_outputs, frame_mask)
+        return self._average_layers(layer_outputs.tensors, frame_mask)
 
     def student_predictions(
         self,

@@ -182,6 +182,20 @@ def _local_pair(mine: torch.Tensor, theirs: torch.Tensor) -> tuple[torch.Tensor,
     return local_part(mine), local_part(theirs)
 
 
+class LayerOutputs:
+    """What layers give beside their hidden states, one tensor each.
+
+    No list: whoever casts or moves a layer's arguments (FSDP2, accelerate's hooks) makes new lists, and what a layer
+    appends to them is lost.
+    """
+
+    def __init__(self) -> None:
+        self.tensors: list[torch.Tensor] = []
+
+    def append(self, tensor: torch.Tensor) -> None:
+        self.tensors.append(tensor)
+
+
 def average_layers(
     layer_outputs: Sequence[torch.Tensor],
     *,

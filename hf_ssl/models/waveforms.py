@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import torch
 
 from .input_checks import check_attention_mask, check_floating, shortest_right_padded
+from .plain_modules import is_run_as_written
 
 
 class WaveformGeometry(Protocol):
@@ -68,8 +69,8 @@ def find_real_frames(
         config: Says how many samples make a frame.
 
     Returns:
-        `(batch_size, sequence_length)`, bool; `None` if all frames are real. A compiled graph cannot ask whether they
-        are, and makes a mask of every `attention_mask`.
+        `(batch_size, sequence_length)`, bool; `None` if all frames are real. Compiled and traced code, which must not
+        depend on it, makes a mask of every `attention_mask`.
 
     Raises:
         ValueError: Shapes or types do not fit, padding is not on the right, or an utterance is too short for a frame.
@@ -89,7 +90,7 @@ def find_real_frames(
     num_frames, fewest = (
         count_frames(count, config.conv_kernel, config.conv_stride) for count in (num_samples, shortest)
     )
-    if attention_mask is None or (fewest == num_frames and not torch.compiler.is_compiling()):
+    if attention_mask is None or (fewest == num_frames and is_run_as_written()):
         return None
     lengths = count_frames(attention_mask.long().sum(-1), config.conv_kernel, config.conv_stride)
     return torch.arange(num_frames, device=attention_mask.device) < lengths.unsqueeze(-1)

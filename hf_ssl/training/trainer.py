@@ -520,15 +520,17 @@ class BestRqTrainer(PreTrainingTrainer):
     """
 
     def _prepare_inputs(self, inputs: dict[str, torch.Tensor | Any]) -> dict[str, torch.Tensor | Any]:
-        inputs = super()._prepare_inputs(inputs)
-        if "waveforms" not in inputs:
-            return inputs
-        if not isinstance(self.processing_class, BestRqFeatureExtractor):
-            raise ValueError(
-                "The collator hands over waveforms, for features to be made of on the device: the trainer needs "
-                f"`processing_class`, a BestRqFeatureExtractor, but has a {type(self.processing_class).__name__}."
-            )
-        return self.processing_class.with_features(inputs)
+        """Makes features first: DeepSpeed has inputs rounded to the model's precision."""
+        if "waveforms" in inputs:
+            if not isinstance(self.processing_class, BestRqFeatureExtractor):
+                raise ValueError(
+                    "The collator hands over waveforms, for features to be made of on the device: the trainer needs "
+                    "`processing_class`, a BestRqFeatureExtractor, but has a "
+                    f"{type(self.processing_class).__name__}."
+                )
+            there = {name: tensor.to(self.args.device) for name, tensor in inputs.items()}
+            inputs = self.processing_class.with_features(there)
+        return super()._prepare_inputs(inputs)
 
     def step_metrics(self, outputs: BestRqForPreTrainingOutput) -> dict[str, torch.Tensor]:
         """Share of predicted codes that are right, and how much was masked."""

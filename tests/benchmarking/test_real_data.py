@@ -119,6 +119,8 @@ def test_log_mel_features_of_the_device_are_a_phase(tmp_path: Path) -> None:
     assert "features" not in benchmarks[0].phases
     assert benchmarks[1].phases["features"] > 0
     assert benchmarks[0].amount == benchmarks[1].amount
+    with pytest.raises(ValueError, match="log_mel_on_device needs real data"):
+        run_benchmark(BenchmarkConfig(recipe, rounds=1, settings=settings | {"log_mel_on_device": "true"}))
 
 
 def test_the_loader_is_measured_and_set_beside_the_step(tmp_path: Path) -> None:

@@ -60,7 +60,7 @@ def test_more_padding_changes_nothing(name: str) -> None:
     is_real = outputs[0].frame_mask
     targets = [output.codes if name == "best-rq" else output.targets for output in outputs]
     # data2vec's convolutional positions are transformers', which see what is behind the end of a clip
-    close = {"rtol": 0.0, "atol": 0.5} if name == "data2vec-audio" else {"rtol": 1e-4, "atol": 1e-5}
+    close = {"rtol": 0.0, "atol": 1.0} if name == "data2vec-audio" else {"rtol": 1e-4, "atol": 1e-5}
     torch.testing.assert_close(targets[1][:, :num_frames][is_real], targets[0][is_real], **close)
     # the negatives of data2vec-aqc are drawn for other numbers of clusters
     losses = [output.regression_loss if name == "data2vec-aqc" else output.loss for output in outputs]

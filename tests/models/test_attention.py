@@ -227,3 +227,18 @@ def test_visible_frames_keep_their_original_distances(make_model: Callable, make
     model.student_predictions(features, None, mask, find_predicted(mask))
     near, far = seen[0][0, 0], seen[0][1, 0]
     assert not torch.allclose(near, far, atol=1e-3)
+
+
+def test_a_traced_model_does_not_take_its_example_for_all(make_model: Callable, make_batch: Callable) -> None:
+    """What was traced without padding computes a batch with it."""
+    model = make_model(Data2Vec2AudioModel).requires_grad_(False)
+    full, padded = make_batch([700, 700, 700]), make_batch(LENGTHS)
+
+    def encode_frames(input_values: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        return model(input_values, attention_mask).last_hidden_state
+
+    with torch.no_grad():
+        traced = torch.jit.trace(encode_frames, (full["input_values"], torch.ones_like(padded["attention_mask"])))
+    frame_mask = find_real_frames(padded["input_values"], padded["attention_mask"], model.config)
+    actual = traced(padded["input_values"], padded["attention_mask"])
+    torch.testing.assert_close(actual[frame_mask], encode(model, padded), atol=1e-5, rtol=1e-4)

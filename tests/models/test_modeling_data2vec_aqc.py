@@ -243,6 +243,11 @@ def test_initialisation_is_the_originals() -> None:
     bound = model.config.hidden_size**-0.5
     for layer in (model.final_proj, contrast.anchor_projection):
         assert 0.8 * bound < layer.weight.abs().max() <= bound
+    encoder = model.data2vec_aqc
+    for layer in (encoder.feature_projection.projection, encoder.encoder.pos_conv_embed.layers[0].conv):
+        bound = layer.weight[0].numel() ** -0.5
+        assert 0.8 * bound < layer.weight.abs().max() <= bound
+        assert layer.bias.any()
     attention = model.data2vec_aqc.encoder.layers[0].attention.q_proj
     assert attention.weight.std().item() == pytest.approx(0.02, rel=0.2)
     assert not attention.bias.any()

@@ -198,6 +198,37 @@ def test_feed_forward_outputs_are_those_of_transformers_layers_on_a_padded_batch
         torch.testing.assert_close(ours[frame_mask], theirs[frame_mask])
 
 
+def test_a_new_encoder_begins_as_transformers_does():
+    """Means and deviations; biases of convolutional positions are zero."""
+    model = make_model()
+    torch.manual_seed(3)
+    stock = Data2VecAudioModel(model.config)
+    ours = dict(model.data2vec_audio.named_parameters())
+    for name, weight in stock.named_parameters():
+        same = {"rel": 0.2, "abs": 0.03}
+        assert ours[name].mean().item() == pytest.approx(weight.mean().item(), **same), name
+        if weight.numel() > 1:
+            assert ours[name].std().item() == pytest.approx(weight.std().item(), **same), name
+    assert not any(layer.conv.bias.any() for layer in model.data2vec_audio.encoder.pos_conv_embed.layers)
+
+
+@pytest.mark.parametrize("use_reentrant", [False, True])
+def test_checkpointed_layers_over_frozen_ones_are_trained(use_reentrant: bool):
+    gradients = []
+    for checkpoints in (False, True):
+        model = make_model().train()
+        model.requires_grad_(False)
+        model.data2vec_audio.encoder.layers.requires_grad_(True)
+        if checkpoints:
+            enable_activation_checkpointing(model, use_reentrant=use_reentrant)
+        torch.manual_seed(2)
+        model(**make_batch()).loss.backward()
+        weight = model.data2vec_audio.encoder.layers[0].attention.q_proj.weight
+        assert weight.grad is not None
+        gradients.append(weight.grad)
+    torch.testing.assert_close(*gradients)
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_faster_layers_compute_what_those_of_transformers_compute(dtype: torch.dtype):
     """With a padded clip and gradients; in bfloat16 within its precision."""

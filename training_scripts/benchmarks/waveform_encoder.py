@@ -20,7 +20,8 @@ from torch import nn
 from transformers import Data2VecAudioConfig
 from transformers.models.data2vec.modeling_data2vec_audio import Data2VecAudioFeatureEncoder
 
-from hf_ssl.models.data2vec_audio_encoder import FasterFeatureEncoder
+from hf_ssl.models.data2vec_audio_encoder import make_faster
+from hf_ssl.models.layer_norm import sum_gradients_in_float32
 from hf_ssl.training.allocator import keep_freed_memory
 
 WARM_UP = 2
@@ -73,7 +74,9 @@ def main(argv: Sequence[str] | None = None) -> dict[str, float]:
 def make_arms(channels: int, bf16: bool, device: str) -> list[Arm]:
     config = Data2VecAudioConfig(conv_dim=(channels,) * 7)
     baseline = Data2VecAudioFeatureEncoder(config).to(device)
-    ours = FasterFeatureEncoder(config).to(device)
+    ours = Data2VecAudioFeatureEncoder(config).to(device)
+    make_faster(ours)
+    sum_gradients_in_float32(ours)
     ours.load_state_dict(baseline.state_dict())
     return [
         Arm(f"{name}, {'bfloat16' if autocast else 'float32'}", encoder, autocast)
