@@ -39,7 +39,7 @@ class FasterConvLayer(Data2VecAudioConvLayer):
 
 
 class FasterFeatureEncoder(Data2VecAudioFeatureEncoder):
-    """transformers' waveform encoder, whose input has no gradient unless activation checkpointing needs one."""
+    """transformers' waveform encoder, whose input has no gradient unless reentrant checkpointing needs one."""
 
     def forward(self, input_values: torch.Tensor) -> torch.Tensor:
         """`(batch_size, num_samples)` -> `(batch_size, conv_dim[-1], sequence_length)`."""
