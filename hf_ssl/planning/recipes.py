@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
-from math import inf
+from math import ceil, inf
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -90,7 +90,7 @@ class PlannedRecipe:
     Attributes:
         config: The model.
         unit: What batches are counted in: "seconds", "images" or "tokens".
-        longest_item: The longest clip in seconds, tokens of a block, or 1 image.
+        longest_item: The longest clip in seconds, with what it is padded to in a batch; tokens of a block; or 1 image.
         global_batch: An update's batch.
         items_per_device: Items of the longest length in the recipe's batch on a device.
         accumulation: The recipe's batches per update and device.
@@ -160,7 +160,7 @@ def plan_recipe(path: str, arguments: RecipeArguments, global_items: int | None 
     if training_args.max_steps <= 0:
         raise ValueError(f"{path} does not say how many steps it takes: add --set max_steps=N.")
     config = _make_config(model_args)
-    unit, longest = _unit_and_longest(config, data_args)
+    unit, longest = _unit_and_longest(config, data_args, training_args)
     _check_sizes(path, unit, longest, training_args)
     items_per_device = training_args.per_device_train_batch_size
     if training_args.batch_seconds is not None:
@@ -234,14 +234,19 @@ def _as_int(text: str) -> int:
     return int(text.replace(",", ""))
 
 
-def _unit_and_longest(config: PreTrainedConfig, data_args: Any) -> tuple[str, float]:
+def _unit_and_longest(config: PreTrainedConfig, data_args: Any, training_args: Any) -> tuple[str, float]:
     if isinstance(config, Data2Vec2TextConfig | Data2VecTextPreTrainingConfig):
         return "tokens", float(data_args.block_size)
     if isinstance(config, Data2Vec2VisionConfig | Data2VecVisionPreTrainingConfig):
         return "images", 1.0
     if data_args.max_seconds is None:
         raise ValueError("Without a longest clip no batch can be planned: add --set max_seconds=SECONDS.")
-    return "seconds", data_args.max_seconds
+    multiple = training_args.pad_to_multiple_of_seconds
+    return "seconds", data_args.max_seconds if multiple is None else _round_up(data_args.max_seconds, multiple)
+
+
+def _round_up(seconds: float, multiple: float) -> float:
+    return multiple * ceil(round(seconds / multiple, 6))  # 2.1 / 0.7 is a little above 3
 
 
 def _make_config(model_args: Any) -> PreTrainedConfig:

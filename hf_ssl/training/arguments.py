@@ -5,7 +5,7 @@ import difflib
 import json
 import math
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -329,6 +329,20 @@ def parse_arguments(*dataclass_types: type, argv: Sequence[str] | None = None) -
         name = unknown[0].lstrip("-").split("=")[0]
         parser.error(f"unknown argument {unknown[0]!r}{_suggest(name, parser.names())}")
     return tuple(parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False))
+
+
+def refuse_flags(without_use: Mapping[str, Any]) -> None:
+    """For scripts that parse flags that they have no use for.
+
+    Args:
+        without_use: Their values by name; one that counts as true was given.
+
+    Raises:
+        ValueError: One was given.
+    """
+    given = [f"--{name}" for name, value in without_use.items() if value]
+    if given:
+        raise ValueError(f"This script has no use for {', '.join(given)}: leave out what would have no effect.")
 
 
 def read_recipe(path: str | Path) -> dict[str, Any]:

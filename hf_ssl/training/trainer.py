@@ -532,6 +532,13 @@ class BestRqTrainer(PreTrainingTrainer):
             inputs = self.processing_class.with_features(there)
         return super()._prepare_inputs(inputs)
 
+    def floating_point_ops(self, inputs: dict[str, torch.Tensor | Any]) -> int:
+        """transformers' estimate, which is of the features, for waveforms of which they are made later too."""
+        if "waveforms" in inputs:
+            num_mel_bins = self.accelerator.unwrap_model(self.model).config.num_mel_bins
+            inputs = {"input_features": torch.empty(*inputs["attention_mask"].shape, num_mel_bins, device="meta")}
+        return super().floating_point_ops(inputs)
+
     def step_metrics(self, outputs: BestRqForPreTrainingOutput) -> dict[str, torch.Tensor]:
         """Share of predicted codes that are right, and how much was masked."""
         assert outputs.logits is not None

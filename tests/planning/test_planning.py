@@ -78,6 +78,9 @@ def test_flags_and_comments_decide(tmp_path: Path) -> None:
     assert recipe.half_precision
     assert "no comment" in recipe.global_batch.source
     assert load_recipe(str(path), {}, global_items=5).global_batch.amount == 20.0
+    padded = load_recipe(str(path), {"pad_to_multiple_of_seconds": "1.5"})
+    assert (padded.longest_item, padded.items_per_device) == (4.5, 2)
+    assert load_recipe(str(path), {"pad_to_multiple_of_seconds": "0.8"}).longest_item == 4.0
     path.write_text("# Global batch: about 30 s of audio: it must stay\n# 10.\n" + path.read_text())
     assert load_recipe(str(path), {}).global_batch == GlobalBatch(10, 30.0, "the recipe's comment")
 

@@ -32,6 +32,8 @@ def test_wav2vec2_baseline_trains(tmp_path: Path) -> None:
     assert trainer.model.quantizer.temperature == pytest.approx(0.5)
     assert (tmp_path / "out" / "model.safetensors").is_file()
     assert "wav2vec 2.0, speech: pre-training" in (tmp_path / "out" / REPORT_NAME).read_text(encoding="utf-8")
+    with pytest.raises(ValueError, match=r"has no use for --eval_data, --log_mel_on_device: leave out"):
+        script.main([*arguments, *QUICK, "--log_mel_on_device", "true", "--eval_data", "HELD_OUT"])
 
 
 def test_masked_language_model_baseline_trains(tmp_path: Path) -> None:

@@ -76,6 +76,16 @@ def test_padding_up_to_multiples_of_seconds(recordings, tmp_path, caplog, model_
     assert planned[0] < planned[-1]
 
 
+def test_features_of_the_device_train_alike(recordings, tmp_path):
+    """BEST-RQ's; one run with padding on to multiples of a second, of which waveforms have none."""
+    flags = ("--model_type", "best-rq", "--model_size", "tiny", "--pad_to_multiple_of_seconds", "1")
+    of_workers = pretrain(recordings, tmp_path / "workers", *flags)
+    of_device = pretrain(recordings, tmp_path / "device", *flags, "--log_mel_on_device", "true")
+    assert "waveforms" in next(iter(of_device.get_train_dataloader()))
+    assert losses(of_device) == losses(of_workers)
+    assert of_device.state.total_flos == of_workers.state.total_flos > 0
+
+
 def test_compiled_pre_training_is_the_same_training(recordings, tmp_path):
     # a graph draws what is dropped by other operations
     dropouts = ("hidden_dropout", "attention_dropout", "prenet_dropout", "decoder_input_dropout", "layerdrop")

@@ -5,8 +5,9 @@
     python training_scripts/benchmarks/pretrain_masked_lm.py training_scripts/benchmarks/masked_lm_cpu.yaml \
         --data TEXTS --output_dir MODEL
 
-Takes the flags of pretrain_text.py for data and training. Masks are those of transformers'
-`DataCollatorForLanguageModeling`: 15 % of the tokens are to be predicted; 80 % of them are masked, 10 % are replaced.
+Takes the flags of pretrain_text.py for data and training, but for those that it refuses. Masks are those of
+transformers' `DataCollatorForLanguageModeling`: 15 % of the tokens are to be predicted; 80 % of them are masked, 10 %
+are replaced.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,8 +24,8 @@ from transformers import (
 )
 
 from hf_ssl.data.text import PackedTextDataset, iterate_texts, load_text_sources
-from hf_ssl.training.arguments import parse_arguments, parse_overrides
-from hf_ssl.training.running import report_run, save_run, set_up_logging
+from hf_ssl.training.arguments import parse_arguments, parse_overrides, refuse_flags
+from hf_ssl.training.running import checkpoint_to_resume, report_run, run_script, save_run, set_up_logging
 from hf_ssl.training.text_arguments import TextDataArguments, TextPreTrainingArguments
 from hf_ssl.training.text_tokenizers import train_tokenizer
 from hf_ssl.training.trainer import PreTrainingTrainer
@@ -44,6 +45,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
     model_args, data_args, training_args = parse_arguments(
         MaskedLMArguments, TextDataArguments, TextPreTrainingArguments, argv=argv
     )
+    refuse_flags({"eval_data": data_args.eval_data, "push_to_hub": training_args.push_to_hub})
     set_up_logging(training_args)
     set_seed(training_args.seed)
     table = load_text_sources(
@@ -69,7 +71,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
         processing_class=tokenizer,
         sampling_rate=1,
     )
-    save_run(trainer, trainer.train())
+    save_run(trainer, trainer.train(resume_from_checkpoint=checkpoint_to_resume(training_args)))
     report_run(trainer)
     return trainer
 
@@ -106,4 +108,4 @@ class DataCollatorForBlocks:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)

@@ -5,9 +5,9 @@
     python training_scripts/benchmarks/pretrain_wav2vec2.py training_scripts/benchmarks/wav2vec2_cpu.yaml \
         --data RECORDINGS --output_dir MODEL
 
-Takes the flags of pretrain_speech.py for data and training. Masks, negatives, the loss per masked frame and the
-falling temperature are those of transformers' example `run_wav2vec2_pretraining_no_trainer.py`, whose temperature is
-fitted to the number of updates.
+Takes the flags of pretrain_speech.py for data and training, but for those that it refuses. Masks, negatives, the loss
+per masked frame and the falling temperature are those of transformers' example
+`run_wav2vec2_pretraining_no_trainer.py`, whose temperature is fitted to the number of updates.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,13 +35,16 @@ from hf_ssl.training.arguments import (
     SpeechPreTrainingDataArguments,
     parse_arguments,
     parse_overrides,
+    refuse_flags,
 )
 from hf_ssl.training.running import (
     Reading,
+    checkpoint_to_resume,
     load_train_table,
     make_train_dataset,
     open_skipped_files,
     report_run,
+    run_script,
     save_run,
     set_up_logging,
 )
@@ -63,6 +66,14 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
     model_args, data_args, training_args = parse_arguments(
         Wav2Vec2Arguments, SpeechPreTrainingDataArguments, PreTrainingArguments, argv=argv
     )
+    refuse_flags(
+        {
+            "eval_data": data_args.eval_data,
+            "log_mel_on_device": data_args.log_mel_on_device,
+            "pad_to_multiple_of_seconds": training_args.pad_to_multiple_of_seconds,
+            "push_to_hub": training_args.push_to_hub,
+        }
+    )
     set_up_logging(training_args)
     set_seed(training_args.seed)
     # The pre-norm variant with layer norms in the waveform encoder: the only one that transformers' example supports.
@@ -71,18 +82,19 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
     )
     feature_extractor = Wav2Vec2FeatureExtractor(return_attention_mask=True)
     reading = Reading(feature_extractor.sampling_rate, open_skipped_files(training_args))
+    table = load_train_table(data_args, reading, data_args.streaming)
     trainer = Wav2Vec2Trainer(
         model=Wav2Vec2ForPreTraining(config),
         args=training_args,
         data_collator=DataCollatorForWav2Vec2(feature_extractor, config),
-        train_dataset=make_train_dataset(load_train_table(data_args, reading), data_args, training_args, reading),
+        train_dataset=make_train_dataset(table, data_args, training_args, reading),
         processing_class=feature_extractor,
         callbacks=[
             GumbelTemperatureCallback(model_args.max_gumbel_temperature, model_args.min_gumbel_temperature),
         ],
         sampling_rate=feature_extractor.sampling_rate,
     )
-    save_run(trainer, trainer.train())
+    save_run(trainer, trainer.train(resume_from_checkpoint=checkpoint_to_resume(training_args)))
     report_run(trainer)
     return trainer
 
@@ -172,4 +184,4 @@ class DataCollatorForWav2Vec2:
 
 
 if __name__ == "__main__":
-    main()
+    run_script(main)
