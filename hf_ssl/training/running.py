@@ -48,7 +48,8 @@ def run_script(main: Callable[[Sequence[str]], object]) -> None:
     """Runs a training script on the command line; what the Hub refuses, and what a guard stops, ends it with one line.
 
     Without a GPU, the process keeps the memory of tensors for the next ones: see
-    [`~hf_ssl.training.allocator.keep_freed_memory`].
+    [`~hf_ssl.training.allocator.keep_freed_memory`]. One of several processes leaves their group when it is done: gloo
+    may abort one that exits without that, and torchrun then kills the one that still saves the model.
     """
     _show_logs(is_main=os.environ.get("RANK", "0") == "0")  # of torchrun
     if not torch.cuda.is_available() and keep_freed_memory():
@@ -61,6 +62,8 @@ def run_script(main: Callable[[Sequence[str]], object]) -> None:
         if explanation is None:
             raise
         sys.exit(f"{os.path.basename(sys.argv[0])}: error: {explanation}")
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
 
 
 def set_up_logging(training_args: TrainingArguments) -> None:

@@ -19,6 +19,7 @@ from transformers import AutoConfig, AutoFeatureExtractor, AutoModelForPreTraini
 
 import hf_ssl  # noqa: F401  (registers the classes)
 from hf_ssl.data.collators_pretraining import DataCollatorForBestRq
+from hf_ssl.training.allocator import keep_freed_memory
 
 WARM_UP = 2
 
@@ -31,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> float:
     parser.add_argument("--batch_size", type=int, default=4)
     parser.add_argument("--seconds", type=float, default=4.0, help="of a clip (default: %(default)s)")
     arguments = parser.parse_args(argv)
+    keeps = keep_freed_memory()
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, freed memory kept: {keeps}")
     set_seed(0)
     steps = {name: TrainingStep(folder) for name, folder in vars(arguments).items() if isinstance(folder, str)}
     generator = np.random.default_rng(0)
