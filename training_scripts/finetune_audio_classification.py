@@ -26,6 +26,7 @@ from hf_ssl.training.finetuning import (
     load_model,
     multi_label_metrics,
     number_labels,
+    train_random_weights,
     without_noise,
 )
 from hf_ssl.training.running import (
@@ -70,6 +71,7 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
         FineTunedModelArguments, FineTuningDataArguments, ClassificationArguments, FineTuningArguments, argv=argv
     )
     set_up_logging(training_args)
+    train_random_weights(model_args, training_args)
     set_seed(training_args.seed)
     checkpoint = checkpoint_to_resume(training_args)
 

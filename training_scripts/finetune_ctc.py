@@ -35,6 +35,7 @@ from hf_ssl.training.finetuning import (
     load_model,
     make_processor,
     read_vocabulary,
+    train_random_weights,
     transcript_table,
 )
 from hf_ssl.training.running import (
@@ -80,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> CTCTrainer:
         FineTunedModelArguments, FineTuningDataArguments, TranscriptArguments, CTCTrainingArguments, argv=argv
     )
     set_up_logging(training_args)
+    train_random_weights(model_args, training_args)
     set_seed(training_args.seed)
     checkpoint = checkpoint_to_resume(training_args)
 

@@ -30,6 +30,7 @@ from hf_ssl.training.finetuning import (
     FineTuningTrainer,
     load_config,
     load_model,
+    train_random_weights,
     without_noise,
 )
 from hf_ssl.training.glue import (
@@ -67,6 +68,7 @@ def main(argv: Sequence[str] | None = None) -> FineTuningTrainer:
         FineTunedModelArguments, GlueDataArguments, ProbeArguments, GlueTrainingArguments, argv=argv
     )
     set_up_logging(training_args)
+    train_random_weights(model_args, training_args)
     set_seed(training_args.seed)
     checkpoint = checkpoint_to_resume(training_args)
 

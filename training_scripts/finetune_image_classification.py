@@ -33,6 +33,7 @@ from hf_ssl.training.finetuning import (
     load_config,
     load_model,
     number_labels,
+    train_random_weights,
 )
 from hf_ssl.training.image_arguments import ImageFineTuningDataArguments
 from hf_ssl.training.image_finetuning import (
@@ -75,6 +76,7 @@ def main(argv: Sequence[str] | None = None) -> ImageFineTuningTrainer:
         argv=argv,
     )
     set_up_logging(training_args)
+    train_random_weights(model_args, training_args)
     set_seed(training_args.seed)
     checkpoint = checkpoint_to_resume(training_args)
 

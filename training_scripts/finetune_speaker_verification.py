@@ -19,7 +19,13 @@ from transformers import AutoFeatureExtractor, AutoModelForAudioXVector, PreTrai
 
 from hf_ssl.data import DataCollatorForAudioClassification
 from hf_ssl.training.arguments import FineTuningDataArguments, parse_arguments
-from hf_ssl.training.finetuning import FineTunedModelArguments, FineTuningArguments, load_config, load_model
+from hf_ssl.training.finetuning import (
+    FineTunedModelArguments,
+    FineTuningArguments,
+    load_config,
+    load_model,
+    train_random_weights,
+)
 from hf_ssl.training.running import (
     Reading,
     checkpoint_to_resume,
@@ -54,6 +60,7 @@ def main(argv: Sequence[str] | None = None) -> SpeakerVerificationTrainer:
         FineTunedModelArguments, FineTuningDataArguments, SpeakerArguments, FineTuningArguments, argv=argv
     )
     set_up_logging(training_args)
+    train_random_weights(model_args, training_args)
     set_seed(training_args.seed)
     checkpoint = checkpoint_to_resume(training_args)
 

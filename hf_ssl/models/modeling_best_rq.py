@@ -212,8 +212,8 @@ class BestRqPreTrainedModel(PreTrainedModel):
         if shortest < stack_size:
             raise ValueError(
                 f"An utterance of {shortest} mel frames is too short: one frame of the encoder is made of "
-                f"{stack_size} mel frames ({stack_size * self.config.hop_length} samples). Leave it out or pad it "
-                "with silence."
+                f"{stack_size} mel frames ({(stack_size - 1) * self.config.hop_length} samples). Leave it out or "
+                "pad it with silence."
             )
 
     def _fill_start(self, input_features: torch.Tensor) -> torch.Tensor:

@@ -4,6 +4,7 @@
 import difflib
 import json
 import math
+import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -210,6 +211,7 @@ class AudioTrainingArguments(TrainingArguments):
         if self.remove_unused_columns:
             raise ValueError("remove_unused_columns must stay False: the collators need what the model does not take.")
         super().__post_init__()
+        self._check_processes()
         phases = self.tri_stage_phases
         if phases is not None and (len(phases) != 3 or min(phases) < 0 or not math.isclose(sum(phases), 1)):
             raise ValueError(f"--tri_stage_phases must be three shares that add up to 1, got {phases}.")
@@ -217,6 +219,15 @@ class AudioTrainingArguments(TrainingArguments):
             raise ValueError(f"--tri_stage_final_scale must be in (0, 1], got {self.tri_stage_final_scale}.")
         if self.pad_to_multiple_of_seconds is not None and not 0 < self.pad_to_multiple_of_seconds < math.inf:
             raise ValueError(f"--pad_to_multiple_of_seconds must be above 0, got {self.pad_to_multiple_of_seconds}.")
+
+    def _check_processes(self) -> None:
+        """Processes of a launcher that do not find each other would overwrite each other's models."""
+        launched = int(os.environ.get("WORLD_SIZE", "1"))
+        if launched > 1 and self.world_size == 1:
+            raise ValueError(
+                f"{launched} processes were launched, but this one takes itself for the only one: without a GPU give "
+                "--use_cpu too."
+            )
 
     def pad_to_multiple_of(self, sampling_rate: int) -> int | None:
         """Samples of which the length of a padded batch is a multiple; `None` if it is that of the longest clip."""

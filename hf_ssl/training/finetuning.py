@@ -134,6 +134,13 @@ class CTCTrainingArguments(FineTuningArguments):
     )
 
 
+def train_random_weights(model_args: FineTunedModelArguments, training_args: FineTuningArguments) -> None:
+    """With `--from_scratch` a recipe's updates of the head alone are left out: they are for pre-trained weights."""
+    if model_args.from_scratch and training_args.freeze_encoder_steps > 0:
+        logger.info(f"--from_scratch: no {training_args.freeze_encoder_steps} updates of the head alone.")
+        training_args.freeze_encoder_steps = 0
+
+
 class FreezeEncoderCallback(TrainerCallback):
     """Trains only the head during the first `num_steps` updates, then everything that was trainable.
 

@@ -260,7 +260,7 @@ def test_bad_inputs() -> None:
     with pytest.raises(ValueError, match="`attention_mask` must have the shape"):
         model(torch.randn(2, 40, 8), attention_mask=torch.ones(2, 10))
     for batch in ({"input_features": torch.randn(1, 3, 8)}, make_batch(40, 3)):
-        with pytest.raises(ValueError, match=r"utterance of 3 mel frames is too short.*4 mel frames \(640 samples\)"):
+        with pytest.raises(ValueError, match=r"utterance of 3 mel frames is too short.*4 mel frames \(480 samples\)"):
             model(**batch)
 
 

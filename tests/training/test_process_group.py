@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch.distributed
 
+from hf_ssl.training.arguments import AudioTrainingArguments
 from hf_ssl.training.running import run_script
 
 
@@ -32,3 +33,11 @@ def test_a_script_that_fails_waits_for_nobody(group: None) -> None:
     with pytest.raises(RuntimeError, match="out of memory"):
         run_script(fail)
     assert torch.distributed.is_initialized()
+
+
+def test_processes_that_do_not_find_each_other_stop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On CPUs and without `use_cpu`, launched processes each train alone, into the same folder."""
+    AudioTrainingArguments(output_dir=str(tmp_path))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(ValueError, match=r"2 processes were launched, .* give --use_cpu"):
+        AudioTrainingArguments(output_dir=str(tmp_path))
