@@ -11,6 +11,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     arguments.argv = sys.argv[1:] if argv is None else list(argv)
     try:
+        _check_only_with(arguments)
         arguments.run(arguments)
     except (ValueError, OSError, ImportError) as error:
         from .hub import explain_hub_error
@@ -38,6 +39,22 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _only_with(command: argparse.ArgumentParser, needed: str, *names: str) -> None:
+    """Has options refused that have no effect without another one."""
+    rules = command.get_default("only_with") or {}
+    command.set_defaults(only_with=rules | {needed: {name: command.get_default(name) for name in names}})
+
+
+def _check_only_with(arguments: argparse.Namespace) -> None:
+    for needed, defaults in vars(arguments).get("only_with", {}).items():
+        if vars(arguments)[needed]:
+            continue
+        given = [name for name, default in defaults.items() if vars(arguments)[name] != default]
+        if given:
+            names = ", ".join(f"--{name}" for name in given)
+            raise ValueError(f"{names}: without effect unless --{needed} is given too.")
+
+
 def _add_demo(commands: argparse._SubParsersAction) -> None:
     demo = commands.add_parser(
         "demo",
@@ -60,7 +77,6 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
     demo.add_argument("--text_column", default="transcription", help="with --data: transcripts (default: %(default)s)")
     demo.add_argument(
         "--label_column",
-        dest="label_columns",
         action="append",
         default=[],
         metavar="NAME",
@@ -74,6 +90,7 @@ def _add_demo(commands: argparse._SubParsersAction) -> None:
         metavar="FILE",
         help="JSON lines to append the figures to (default: results.jsonl in --output_dir)",
     )
+    _only_with(demo, "data", "text_column", "label_column")
     demo.set_defaults(run=_run_demo)
 
 
@@ -87,7 +104,7 @@ def _run_demo(arguments: argparse.Namespace) -> None:
         model_type=arguments.model_type,
         data=arguments.data,
         text_column=arguments.text_column,
-        label_columns=tuple(arguments.label_columns),
+        label_columns=tuple(arguments.label_column),
         seed=arguments.seed,
         results=arguments.results,
         command=["hf-ssl", *arguments.argv],
@@ -126,7 +143,7 @@ def _add_convert(commands: argparse._SubParsersAction) -> None:
         "--bpe", metavar="FOLDER", help="for text, with --dictionary: folder with GPT-2's encoder.json and vocab.bpe"
     )
     convert.add_argument(
-        "--license", default="unknown", metavar="NAME", help="for the folder's card; checkpoints do not say"
+        "--license", metavar="NAME", help="for the folder's card (default: unknown; checkpoints do not say)"
     )
     convert.set_defaults(run=_run_convert)
 
@@ -139,6 +156,8 @@ def _run_convert(arguments: argparse.Namespace) -> None:
             raise ValueError(
                 f"--dictionary and --bpe have no use with --to {arguments.to}: the folder has a tokenizer."
             )
+        if arguments.license is not None:
+            raise ValueError(f"--license has no use with --to {arguments.to}: a checkpoint has no card.")
         convert_back = convert_to_fairseq if arguments.to == "fairseq" else convert_to_speechbrain
         print(f"Wrote {convert_back(arguments.source, arguments.target)}.")
         return
@@ -147,7 +166,7 @@ def _run_convert(arguments: argparse.Namespace) -> None:
         arguments.target,
         dictionary=arguments.dictionary,
         byte_pair_encoding=arguments.bpe,
-        license=arguments.license,
+        license=arguments.license or "unknown",
     )
     print(f"Wrote {folder}. Its README.md says how to load it.")
 
@@ -180,6 +199,8 @@ def _add_transcribe(commands: argparse._SubParsersAction) -> None:
     )
     transcribe.add_argument("--output", metavar="FILE", help="a new file to write instead of the standard output")
     _add_stream_arguments(transcribe)
+    _only_with(transcribe, "stream", "realtime", "sampling_rate")
+    _only_with(transcribe, "language_model", "language_model_weight", "word_bonus")
     transcribe.set_defaults(run=_run_transcribe)
 
 
@@ -382,6 +403,8 @@ def _add_report(commands: argparse._SubParsersAction) -> None:
     report.add_argument("--results", metavar="FILE", help="what hf-ssl probe and hf-ssl health --results wrote")
     report.add_argument("--model_name", metavar="NAME", help="what the model is called there, if not RUN_DIR")
     report.add_argument("--output", metavar="FILE", help="where to write (default: _report.html in RUN_DIR)")
+    _only_with(report, "data", "split", "sample", "text_column", "image_column")
+    _only_with(report, "results", "model_name")
     report.set_defaults(run=_run_report)
 
 
@@ -492,6 +515,7 @@ def _add_card(commands: argparse._SubParsersAction) -> None:
     card.add_argument("--dataset_name", nargs="+", metavar="NAME", help="what it was trained on; names on the Hub")
     card.add_argument("--dataset_license", metavar="NAME", help="of these data")
     card.add_argument("--write", action="store_true", help="write RUN_DIR/README.md instead of printing")
+    _only_with(card, "results", "model_name")
     card.set_defaults(run=_run_card)
 
 
@@ -594,7 +618,7 @@ def _add_benchmark(commands: argparse._SubParsersAction) -> None:
     benchmark.add_argument(
         "--precision",
         choices=("float32", "bfloat16", "both"),
-        help="default: the recipe's; both with --against",
+        help="default: the recipe's (both, one after the other, with --against)",
     )
     benchmark.add_argument(
         "--data",

@@ -42,6 +42,26 @@ def test_export_refuses_a_file_where_a_folder_is_to_be(tmp_path: Path, capsys: p
     assert "file is a file; expected a folder to write" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        ("demo --label_column speaker", "--label_column: without effect unless --data is given too"),
+        ("transcribe M a.wav --word_bonus 2", "--word_bonus: without effect unless --language_model is given too"),
+        ("report RUN --sample 3 --split test", "--split, --sample: without effect unless --data is given too"),
+        ("card RUN --model_name mine", "--model_name: without effect unless --results is given too"),
+        ("convert M out.pt --to fairseq --license mit", "a checkpoint has no card"),
+        ("benchmark RECIPE --against transformers --compile", "leave --compile out"),
+        (
+            "probe M --task verification --data D --column c --seeds 3",
+            "trains nothing: leave",
+        ),
+    ],
+)
+def test_options_that_would_have_no_effect(command: str, message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(command.split()) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_unknown_command_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as exit_:
         main(["fly"])

@@ -69,6 +69,8 @@ def _check(arguments: argparse.Namespace, sweep: Sweep | None) -> None:
     if arguments.against is not None:
         if arguments.data:
             raise ValueError("--against transformers takes noise of the longest length: leave --data out.")
+        if arguments.compile:
+            raise ValueError("--against transformers compares encoders as they are: leave --compile out.")
         if sweep is not None and sweep.quantity != "items":
             raise ValueError(f"--against transformers takes --curve items=..., not {sweep.quantity}.")
 

@@ -16,10 +16,11 @@ from typing import Any, NamedTuple
 
 import torch
 
+from ..host_memory import available_bytes
 from ..planning.recipes import load_recipe
 from ..planning.synthetic import make_batch
 from .benchmark import Benchmark, BenchmarkConfig, run_benchmark, with_length
-from .memory import available_bytes, is_out_of_memory
+from .memory import is_out_of_memory
 
 QUANTITIES = ("items", "seconds", "tokens")
 _GIB = 2**30

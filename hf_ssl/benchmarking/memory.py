@@ -5,9 +5,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import torch
+
+from ..host_memory import resident_bytes
 
 _PERIOD = 0.005  # seconds
 
@@ -50,31 +51,6 @@ def held_bytes(device: str) -> int:
     return torch.cuda.memory_allocated() if device == "cuda" else resident_bytes()
 
 
-def resident_bytes() -> int:
-    """Resident size of this process; 0 where the system does not say it as Linux does."""
-    status = Path("/proc/self/statm")
-    return int(status.read_text().split()[1]) * 4096 if status.exists() else 0
-
-
 def is_out_of_memory(error: Exception) -> bool:
     """Whether there was no room: a GPU's error has a class of its own, that of torch on a CPU has not."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def available_bytes() -> int | None:
-    """What this machine, or the control group that this process is in, has left; `None` where it is not Linux."""
-    meminfo = Path("/proc/meminfo")
-    if not meminfo.exists():
-        return None
-    lines = dict(line.split(":", 1) for line in meminfo.read_text().splitlines())
-    of_machine = int(lines["MemAvailable"].split()[0]) * 1024
-    return min([of_machine, *_left_in_group(Path("/sys/fs/cgroup"))])
-
-
-def _left_in_group(group: Path) -> list[int]:
-    """The limit of a control group (version 2) less what cannot be given back; nothing without a limit."""
-    limit, statistics = group / "memory.max", group / "memory.stat"
-    if not (limit.exists() and statistics.exists()) or limit.read_text().strip() == "max":
-        return []
-    held = dict(line.split() for line in statistics.read_text().splitlines())
-    return [int(limit.read_text()) - int(held["anon"])]

@@ -125,6 +125,8 @@ def _check(config: ProbeConfig) -> None:
         raise ValueError(f"Expected --seeds of at least 1, got {config.num_seeds}.")
     if config.num_epochs is not None and config.num_epochs < 1:
         raise ValueError(f"Expected --epochs of at least 1, got {config.num_epochs}.")
+    if config.task == "verification" and (config.num_seeds > 1 or config.num_epochs is not None):
+        raise ValueError("--task verification trains nothing: leave --seeds and --epochs out.")
     methods_of(config.task, config.methods)
     check_writable(config.results, "--results")
     if config.cache is not None:

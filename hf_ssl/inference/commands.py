@@ -21,8 +21,6 @@ from .transcript_formats import check_format, write_transcripts
 
 def run_transcribe(arguments: argparse.Namespace) -> None:
     """`hf-ssl transcribe`; raises `ValueError` if anything could not be used, after doing all that could."""
-    if arguments.realtime or arguments.sampling_rate is not None:
-        raise ValueError("--realtime and --sampling_rate are for --stream")
     failures = Failures()
     files = _list_files(arguments, failures)
     check_format(arguments.format, timestamps=arguments.timestamps, num_files=len(files))

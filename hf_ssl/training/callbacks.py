@@ -11,7 +11,9 @@ from accelerate.optimizer import AcceleratedOptimizer
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 from transformers.utils import logging
 
+from ..host_memory import memory_limits
 from ..models.self_distillation import SelfDistillationModel
+from .allocator import give_back_freed_memory
 
 logger = logging.get_logger(__name__)
 
@@ -37,6 +39,31 @@ class TeacherUpdateCallback(TrainerCallback):
             return
         assert model is not None
         model.update_teacher(step=state.global_step)
+
+
+class FreedMemoryCallback(TrainerCallback):
+    """On CPUs gives freed tensors' memory back to the system whenever it has little left.
+
+    It is kept otherwise ([`~hf_ssl.training.allocator.keep_freed_memory`]). Looks after every update, at the memory of
+    the machine and of the control groups that the process is in.
+
+    Args:
+        share (`float`, *optional*, defaults to 0.1): How much of all memory is little.
+    """
+
+    def __init__(self, share: float = 0.1) -> None:
+        self.share = share
+        self._has_told = False
+
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs) -> None:
+        short = [limit for limit in memory_limits() if limit.left < self.share * limit.total]
+        if not short or not give_back_freed_memory() or self._has_told:
+            return
+        self._has_told = True
+        logger.warning(
+            f"Memory is short ({short[0].left / 2**30:.1f} of {short[0].total / 2**30:.1f} GiB left): that of freed "
+            "tensors is given back whenever it is so, and updates are slower then."
+        )
 
 
 class TerminationCallback(TrainerCallback):

@@ -53,7 +53,7 @@ def run_script(main: Callable[[Sequence[str]], object]) -> None:
     """
     _show_logs(is_main=os.environ.get("RANK", "0") == "0")  # of torchrun
     if not torch.cuda.is_available() and keep_freed_memory():
-        logger.info("The memory of freed tensors is kept for the next ones: the process will not shrink.")
+        logger.info("The memory of freed tensors is kept for the next ones until little is left: the process grows.")
     try:
         main(sys.argv[1:])
     except Exception as error:

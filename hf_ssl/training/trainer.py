@@ -35,7 +35,7 @@ from ..models.modeling_data2vec2 import Data2Vec2ForPreTrainingOutput
 from ..models.modeling_data2vec_pretraining import Data2VecForPreTrainingOutput
 from ..models.teacher import ema_decay
 from .arguments import AudioTrainingArguments, PreTrainingArguments
-from .callbacks import TeacherUpdateCallback, TerminationCallback
+from .callbacks import FreedMemoryCallback, TeacherUpdateCallback, TerminationCallback
 from .checkpoints import (
     check_same_batches,
     delete_old_checkpoints,
@@ -75,6 +75,8 @@ class AudioTrainer(Trainer):
         self.add_callback(self._epoch_callback)
         if not any(isinstance(callback, NonFiniteGradientCallback) for callback in self.callback_handler.callbacks):
             self.add_callback(NonFiniteGradientCallback())
+        if self.args.device.type == "cpu":
+            self.add_callback(FreedMemoryCallback())
         self.add_callback(TerminationCallback())
         self.add_callback(RunRecordCallback())
         # Batches of streams are put together in each process: their padded lengths differ.

@@ -12,7 +12,7 @@ from torch import nn
 from hf_ssl.benchmarking.benchmark import Benchmark, BenchmarkConfig, TrainingStep, run_benchmark
 from hf_ssl.benchmarking.gemm import gemm_flops_per_second
 from hf_ssl.benchmarking.inference import compare_with_transformers, counterpart, format_inference
-from hf_ssl.benchmarking.memory import peak_memory, resident_bytes
+from hf_ssl.benchmarking.memory import peak_memory
 from hf_ssl.benchmarking.phases import Stopwatch, watch
 from hf_ssl.benchmarking.place import settle
 from hf_ssl.benchmarking.table import (
@@ -23,6 +23,7 @@ from hf_ssl.benchmarking.table import (
     write_benchmark,
 )
 from hf_ssl.cli import main
+from hf_ssl.host_memory import resident_bytes
 from hf_ssl.planning.recipes import load_recipe
 from hf_ssl.planning.step_flops import StepFlops
 from hf_ssl.planning.synthetic import make_batch
