@@ -20,7 +20,7 @@ import torch
 from hf_ssl import BestRqFeatureExtractor
 from hf_ssl.data import AudioDataset, SkippedFiles
 from hf_ssl.models.feature_extraction_best_rq import DatasetStatistics, dataset_statistics
-from hf_ssl.training.arguments import SpeechPreTrainingDataArguments, parse_arguments
+from hf_ssl.training.arguments import SpeechPreTrainingDataArguments, parse_arguments, refuse_flags
 from hf_ssl.training.running import SKIPPED_FILES_NAME, Reading, load_train_table, run_script
 
 logger = logging.getLogger("hf_ssl.feature_statistics")
@@ -51,10 +51,7 @@ def main(argv: Sequence[str] | None = None) -> BestRqFeatureExtractor:
     data_args, args = parse_arguments(SpeechPreTrainingDataArguments, StatisticsArguments, argv=argv)
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)
     logging.getLogger("hf_ssl").setLevel(logging.INFO)
-    if data_args.streaming or data_args.eval_data:
-        raise ValueError(
-            "--streaming and --eval_data are for training: statistics are of --data, in one pass over it."
-        )
+    refuse_flags({name: getattr(data_args, name) for name in ("streaming", "eval_data", "log_mel_on_device")})
 
     top_db = None if args.streaming_model else 80.0
     unnormalised = BestRqFeatureExtractor(normalization="none", top_db=top_db)

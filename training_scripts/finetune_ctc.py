@@ -54,6 +54,7 @@ from hf_ssl.training.running import (
     save_run,
     set_up_logging,
 )
+from hf_ssl.training.streams import warn_of_features_without_streams
 
 logger = logging.getLogger("hf_ssl.finetune_ctc")
 
@@ -119,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> CTCTrainer:
         processing_class=processor,
         compute_metrics=transcripts.metrics,
     )
+    warn_of_features_without_streams(trainer.model.config, feature_extractor)
     result = trainer.train(resume_from_checkpoint=checkpoint)
     save_run(trainer, result, started_from=None if model_args.from_scratch else model_args.model_name_or_path)
     for name, dataset in (("eval", eval_dataset), ("test", make_eval_dataset(test_table, data_args, reading))):

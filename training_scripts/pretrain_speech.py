@@ -74,6 +74,7 @@ from hf_ssl.training.running import (
     save_run,
     set_up_logging,
 )
+from hf_ssl.training.streams import warn_of_features_without_streams
 
 logger = logging.getLogger("hf_ssl.pretrain_speech")
 
@@ -88,6 +89,7 @@ def main(argv: Sequence[str] | None = None) -> PreTrainingTrainer:
 
     model = make_model(model_args)
     feature_extractor = make_feature_extractor(model_args)
+    warn_of_features_without_streams(model.config, feature_extractor)
     reading = Reading(feature_extractor.sampling_rate, open_skipped_files(training_args))
     train_table = load_train_table(data_args, reading, data_args.streaming)
     eval_table = load_eval_table(data_args, reading)

@@ -111,6 +111,7 @@ class SpeechDataArguments:
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("Expected --data with at least one folder, manifest or data set, got none.")
+        check_eval_split(self.eval_data, self.eval_split)
 
 
 @dataclass
@@ -340,6 +341,12 @@ def parse_arguments(*dataclass_types: type, argv: Sequence[str] | None = None) -
         name = unknown[0].lstrip("-").split("=")[0]
         parser.error(f"unknown argument {unknown[0]!r}{_suggest(name, parser.names())}")
     return tuple(parser.parse_args_into_dataclasses(args=flags, look_for_args_file=False))
+
+
+def check_eval_split(eval_data: Sequence[str], eval_split: str) -> None:
+    """Raises `ValueError` if a split was given of no data."""
+    if eval_split != "validation" and not eval_data:
+        raise ValueError(f"--eval_split {eval_split} is a split of --eval_data: give that too.")
 
 
 def refuse_flags(without_use: Mapping[str, Any]) -> None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..data.image_augmentation import ColorJitter, RandomResizedCrop, TransformChain
-from .arguments import ModelArguments, PreTrainingArguments
+from .arguments import ModelArguments, PreTrainingArguments, check_eval_split
 
 
 @dataclass
@@ -52,6 +52,7 @@ class ImageDataArguments:
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("Expected --data with at least one folder or data set, got none.")
+        check_eval_split(self.eval_data, self.eval_split)
 
 
 @dataclass

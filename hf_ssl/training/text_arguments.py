@@ -4,7 +4,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from .arguments import PreTrainingArguments, parse_overrides
+from .arguments import PreTrainingArguments, check_eval_split, parse_overrides
 
 
 @dataclass
@@ -99,6 +99,7 @@ class TextDataArguments:
     def __post_init__(self) -> None:
         if not self.data:
             raise ValueError("Expected --data with at least one file, folder or data set, got none.")
+        check_eval_split(self.eval_data, self.eval_split)
 
 
 @dataclass

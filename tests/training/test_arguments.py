@@ -9,6 +9,8 @@ from hf_ssl.training.arguments import (
     SpeechPreTrainingDataArguments,
     parse_arguments,
 )
+from hf_ssl.training.image_arguments import ImageDataArguments
+from hf_ssl.training.text_arguments import TextDataArguments
 
 ALL = (ModelArguments, SpeechPreTrainingDataArguments, PreTrainingArguments)
 
@@ -127,3 +129,10 @@ def test_what_must_be_given(tmp_path):
         parse(tmp_path, "--model_size", "tiny", "--reset_teacher")
     with pytest.raises(ValueError, match="must stay False"):
         parse(tmp_path, "--model_size", "tiny", "--remove_unused_columns", "true")
+
+
+@pytest.mark.parametrize("arguments", [SpeechPreTrainingDataArguments, ImageDataArguments, TextDataArguments])
+def test_a_split_of_no_data(arguments):
+    with pytest.raises(ValueError, match="--eval_split dev is a split of --eval_data: give that too"):
+        arguments(data=["A"], eval_split="dev")
+    assert arguments(data=["A"], eval_data=["B"], eval_split="dev").eval_split == "dev"

@@ -224,8 +224,9 @@ def test_bad_input_to_statistics(recordings, tmp_path):
         script.main(["--data", str(recordings)])
     with pytest.raises(ValueError, match="--max_recordings must be at least 1, got 0"):
         script.main(["--data", str(recordings), "--output_dir", str(tmp_path), "--max_recordings", "0"])
-    with pytest.raises(ValueError, match="--streaming and --eval_data are for training"):
-        script.main(["--data", str(recordings), "--output_dir", str(tmp_path), "--streaming"])
+    for name in ("streaming", "log_mel_on_device"):
+        with pytest.raises(ValueError, match=f"no use for --{name}"):
+            script.main(["--data", str(recordings), "--output_dir", str(tmp_path), f"--{name}"])
 
 
 def test_bad_input_to_pre_training(recordings, pretrained_best_rq, tmp_path):
