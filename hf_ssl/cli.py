@@ -514,7 +514,7 @@ def _add_card(commands: argparse._SubParsersAction) -> None:
     card.add_argument("--language", nargs="+", metavar="CODE", help="such as en")
     card.add_argument("--dataset_name", nargs="+", metavar="NAME", help="what it was trained on; names on the Hub")
     card.add_argument("--dataset_license", metavar="NAME", help="of these data")
-    card.add_argument("--write", action="store_true", help="write RUN_DIR/README.md instead of printing")
+    card.add_argument("--write", action="store_true", help="write RUN_DIR/README.md, anew, instead of printing")
     _only_with(card, "results", "model_name")
     card.set_defaults(run=_run_card)
 
